@@ -1,0 +1,125 @@
+"""The application factory: settings in, the ASGI application out. It only wires."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from context_api.answers import problem_answer
+from context_api.broker import Broker
+from context_api.contexts.registry import ContextRegistry
+from context_api.contexts.storage import SqliteContextStore
+from context_api.front import Front
+from context_api.openapi import describe
+from context_api.operation import Operation, not_found, routes
+from context_api.routes import (
+    discovery,
+    entities,
+    entity_attributes,
+    entity_operations,
+    health,
+    jsonld_contexts,
+    model,
+)
+from context_api.settings import Settings
+from context_api.storage.sqlite import SqliteStore
+from ngsild.problems import InternalError, Problem
+from ontology import telemetry_iris
+
+log = structlog.get_logger(__name__)
+
+
+def operations() -> list[Operation]:
+    """Return every operation of the API, the hot ones first: routes are tried in this order."""
+    return [
+        *entities.OPERATIONS,
+        *entity_operations.OPERATIONS,
+        *entity_attributes.OPERATIONS,
+        *discovery.OPERATIONS,
+        *jsonld_contexts.OPERATIONS,
+        *health.OPERATIONS,
+    ]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the broker's application."""
+    settings = settings or Settings()
+    store = SqliteStore(settings.storage)
+    contexts = ContextRegistry(settings, SqliteContextStore(store.run))
+    broker = Broker(store, contexts, settings, telemetry_iris())
+    found = operations()
+    app = FastAPI(
+        title="Voltweave",
+        version="0.1.0",
+        docs_url="/docs",
+        redoc_url=None,
+        lifespan=_lifespan,
+        openapi_url="/openapi.json",
+    )
+    app.state.broker = broker
+    app.state.contexts = contexts
+    app.router.redirect_slashes = False
+    app.router.routes[:0] = routes(found)
+    app.router.routes.extend(model.routes)
+    app.openapi = lambda: describe(app, found)  # type: ignore[method-assign]
+    app.add_exception_handler(404, not_found)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+    public = urlsplit(settings.server.public_url or "").hostname
+    app.add_middleware(Front, hosts=[public] if public else [], max_query_length=settings.limits.max_query_length)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    broker: Broker = app.state.broker
+    async with AsyncExitStack() as stack:
+        await broker.store.start()
+        stack.push_async_callback(broker.store.close)
+        await broker.contexts.start()
+        stack.push_async_callback(broker.contexts.close)
+        sweep = asyncio.create_task(_sweep(broker))
+        stack.push_async_callback(_cancel, sweep)
+        yield
+
+
+async def _sweep(broker: Broker) -> None:
+    """Delete what has expired, again and again (clause 4.22)."""
+    while True:
+        await asyncio.sleep(broker.settings.storage.expiry_interval)
+        try:
+            await broker.store.expire(broker.now())
+        except Exception:
+            log.exception("sweep of expired entities failed")
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _problem(_: Request, problem: Any) -> Response:
+    return problem_answer(problem)
+
+
+async def _http_exception(request: Request, error: Any) -> Response:
+    problem = Problem(str(error.detail))
+    response = problem_answer(problem, error.headers)
+    response.status_code = error.status_code
+    return response
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    log.error("request failed", exc_info=error)
+    return problem_answer(InternalError("the request could not be executed; the log has the details"))

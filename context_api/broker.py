@@ -1,0 +1,31 @@
+"""The broker: what the operations share, wired once by the application factory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from context_api.contexts.registry import ContextRegistry
+from context_api.settings import Settings
+from context_api.storage.port import Store
+from ngsild.context import TermMap, core_terms
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Storage, @contexts, settings and what the model says of attributes."""
+
+    store: Store
+    contexts: ContextRegistry
+    settings: Settings
+    telemetry: frozenset[str]
+    """Attributes whose late values go to history only (decision 7)."""
+
+    @property
+    def core(self) -> TermMap:
+        """The terms of requests that name no @context (clause 5.5.5)."""
+        return core_terms()
+
+    def now(self) -> int:
+        """Return the moment in microseconds since 1970 UTC."""
+        return time.time_ns() // 1000

@@ -1,0 +1,81 @@
+"""The front of the application: the one layer of middleware that every request passes, pure ASGI.
+
+It gives the request an id, refuses what a web page of another origin sends to a loopback server (decision 22), keeps
+the percent-encoding of paths for the routes of the API (an entity id may hold a slash), echoes the tenant, and logs.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from context_api.answers import problem_answer
+from ngsild.problems import Forbidden, Problem, TooComplexQuery
+
+log = structlog.get_logger("voltweave.request")
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.\-]{1,128}\Z")
+_PORT = re.compile(r":\d{1,5}\Z")
+
+
+class Front:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], max_query_length: int) -> None:
+        """Take the host names that the server is known by, besides those of loopback."""
+        self.app = app
+        self.hosts = _LOOPBACK | {h.lower() for h in hosts}
+        self.max_query_length = max_query_length
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")
+        if not _REQUEST_ID.match(request_id):
+            request_id = uuid4().hex.encode()
+        structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        extra = [(b"x-request-id", request_id)]
+        if b"ngsild-tenant" in headers:
+            extra.append((b"ngsild-tenant", headers[b"ngsild-tenant"]))
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        try:
+            problem = self._refusal(scope, headers)
+            if problem is not None:
+                await problem_answer(problem)(scope, receive, send_with_headers)
+                return
+            if scope["path"].startswith("/ngsi-ld/"):
+                scope["path"] = scope.get("raw_path", scope["path"].encode()).decode("ascii", "replace")
+            await self.app(scope, receive, send_with_headers)
+        finally:
+            elapsed = round((time.perf_counter() - began) * 1000, 2)
+            log.debug("request", method=scope["method"], path=scope["path"], status=status, ms=elapsed)
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Problem | None:
+        if len(scope["query_string"]) > self.max_query_length:
+            return TooComplexQuery(f"the query string may have {self.max_query_length} bytes at most")
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if _PORT.sub("", host) not in self.hosts:
+            return Forbidden("Host: this server is not known by that name; VOLTWEAVE_PUBLIC_URL sets its public one")
+        origin = headers.get(b"origin")
+        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+            return Forbidden("Origin: pages of other origins may not use this server")
+        return None

@@ -1,0 +1,204 @@
+"""Operation records: one declaration that yields the route, the parameter parser and the OpenAPI of an API operation.
+
+A hot path costs one dictionary look-up here: a `Resource` is a plain ASGI endpoint that dispatches on the method,
+runs the handler and turns every Problem into its answer (CIM 009 clauses 6.3.2 and 6.3.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote, unquote_plus
+
+import structlog
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from context_api.answers import problem_answer
+from ngsild.problems import BadRequestData, InternalError, InvalidRequest, MethodNotAllowed, Problem, ResourceNotFound
+
+log = structlog.get_logger(__name__)
+
+#: Clients that forget the id of an entity end up here; clauses 5.6.17.4 and 5.6.18.4 call that BadRequestData.
+_ENTITIES_SLASH = "/ngsi-ld/v1/entities/"
+
+Handler = Callable[["Call"], Awaitable[Response]]
+Parse = Callable[[str, str], Any]
+"""(parameter name, text) -> value; raises BadRequestData or InvalidRequest naming the parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter or header of an operation."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    parse: Parse
+    place: str = "query"
+    deprecated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What an operation takes: the name of its schema in the OpenAPI document and its media types."""
+
+    schema: str
+    media_types: Sequence[str] = ("application/json", "application/ld+json")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One documented answer: what it means, the name of the schema of its body, its headers."""
+
+    description: str
+    schema: str | None = None
+    media_types: Sequence[str] = ("application/json",)
+    headers: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the API on one resource."""
+
+    id: str
+    method: str
+    path: str
+    clause: str
+    summary: str
+    handler: Handler
+    parameters: Sequence[Parameter] = ()
+    body: Body | None = None
+    answers: Mapping[int, Answer] = field(default_factory=dict)
+
+
+class Call:
+    """One request to one operation: path and query parameters parsed, everything else on demand."""
+
+    __slots__ = ("operation", "parameters", "path", "request")
+
+    def __init__(self, operation: Operation, request: Request, path: Mapping[str, str], parameters: dict[str, Any]):
+        self.operation = operation
+        self.request = request
+        self.path = path
+        self.parameters = parameters
+
+    @property
+    def state(self) -> Any:
+        """The application's state: `broker` and what else the factory wired."""
+        return self.request.app.state
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a query parameter."""
+        return self.parameters.get(name, default)
+
+
+class Resource:
+    """The operations on one path as an ASGI endpoint."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self.operations = {o.method: o for o in operations}
+        self.parsers = {
+            method: {p.name: p.parse for p in o.parameters if p.place == "query"}
+            for method, o in self.operations.items()
+        }
+        self.allow = ", ".join(sorted(self.operations))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        operation = self.operations.get(request.method)
+        if operation is None and request.url.path == _ENTITIES_SLASH:
+            return problem_answer(BadRequestData("entityId: the id in the path is missing"))
+        if operation is None:
+            problem = MethodNotAllowed(f"this resource takes {self.allow}")
+            return problem_answer(problem, {"Allow": self.allow})
+        try:
+            path = {name: unquote(text) for name, text in request.path_params.items()}
+            parameters = parse_query(request.scope["query_string"], self.parsers[request.method])
+            return await operation.handler(Call(operation, request, path, parameters))
+        except Problem as problem:
+            return problem_answer(problem)
+        except (ClientDisconnect, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("operation failed", operation=operation.id)
+            return problem_answer(InternalError("the operation could not be executed; the log has the details"))
+
+
+def routes(operations: Iterable[Operation]) -> list[Route]:
+    """Return one route a path, in the order in which the paths first occur."""
+    by_path: dict[str, list[Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, []).append(operation)
+    return [Route(_pattern(path), Resource(found), include_in_schema=False) for path, found in by_path.items()]
+
+
+class _Segment(Convertor[str]):
+    """One part of a path, which may be empty: the operation then says what is missing."""
+
+    regex = "[^/]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return quote(value, safe=":")
+
+
+class _Slash(Convertor[str]):
+    """The slash that some clients put behind a collection."""
+
+    regex = "/?"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("segment", _Segment())
+register_url_convertor("slash", _Slash())
+
+
+def _pattern(path: str) -> str:
+    """Return the route of a documented path."""
+    return path.replace("}", ":segment}") + "{_:slash}"
+
+
+def parse_query(query: bytes, parsers: Mapping[str, Parse]) -> dict[str, Any]:
+    """Return the values of a query string; a parameter that the operation does not have is refused (clause 6.3.20)."""
+    if not query:
+        return {}
+    values: dict[str, Any] = {}
+    for pair in query.decode("ascii", "replace").split("&"):
+        if not pair:
+            continue
+        raw_name, _, raw_text = pair.partition("=")
+        name = unquote_plus(raw_name)
+        parse = parsers.get(name)
+        if parse is None:
+            raise InvalidRequest(f"{name[:80]}: this operation has no such parameter")
+        if name in values:
+            raise InvalidRequest(f"{name}: the parameter is given twice")
+        try:
+            text = unquote_plus(raw_text, errors="strict")
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"{name}: the value is not valid UTF-8") from None
+        if "\0" in text:
+            raise BadRequestData(f"{name}: NUL characters are not allowed")
+        values[name] = parse(name, text)
+    return values
+
+
+async def not_found(request: Request, _: Exception) -> Response:
+    """Answer for a path that is no resource."""
+    return problem_answer(ResourceNotFound(f"{request.url.path[:200]}: no such resource"))

@@ -1,0 +1,154 @@
+"""Context Information Provision on single entities (CIM 009 clause 5.6).
+
+Every write follows decision 13: structure (the caller has expanded the body), registrations, rights, SHACL, commit.
+The steps for registrations, rights and SHACL are empty until federation, policies and validation arrive; `_commit` is
+where they go. A change is read, computed and written on condition of the version read; a lost race is run again
+(decision 12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from context_api.broker import Broker
+from context_api.storage.port import Change, Outcome, Tenant
+from ngsild.context import Terms
+from ngsild.entity import Entity, Instance
+from ngsild.expand import Fragment
+from ngsild.merge import (
+    MergeOptions,
+    Update,
+    append_attributes,
+    delete_attribute,
+    delete_scope,
+    merge_entity,
+    partial_update,
+    replace_attribute,
+    replace_entity,
+    update_attributes,
+)
+from ngsild.problems import AlreadyExists, Conflict, ResourceNotFound
+from ngsild.query.ast import HasType
+from ngsild.simplified import expand_simplified
+
+Compute = Callable[[Entity, int], Update]
+"""(entity as stored, moment) -> what becomes of it."""
+
+_TRIES = 8
+
+
+def not_found(entity_id: str) -> ResourceNotFound:
+    """Return the problem of an entity that is not there."""
+    return ResourceNotFound(f"{entity_id}: no such entity")
+
+
+async def create_entity(broker: Broker, tenant: Tenant, entity: Entity) -> None:
+    """Create Entity (clause 5.6.1)."""
+    change = Change(entity.id, None, entity, entity.created_at, "createEntity", frozenset(entity.attributes))
+    [outcome] = await _commit(broker, tenant, [change])
+    if outcome is not Outcome.DONE:
+        raise AlreadyExists(f"{entity.id}: the entity exists")
+
+
+async def change_entity(
+    broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None, operation: str, compute: Compute
+) -> Update:
+    """Read an entity, compute what becomes of it and write that; again when another write came between."""
+    for _ in range(_TRIES):
+        [before] = await broker.store.read(tenant, [entity_id])
+        if before is None or (
+            types is not None and not any(alternative <= set(before.types) for alternative in types.any_of)
+        ):
+            raise not_found(entity_id)
+        now = max(broker.now(), before.modified_at)
+        update = compute(before, now)
+        change = change_of(before, update, now, operation)
+        if change is None:
+            return update
+        [outcome] = await _commit(broker, tenant, [change])
+        if outcome is Outcome.DONE:
+            return update
+        if outcome is Outcome.MISSING:
+            raise not_found(entity_id)
+    raise Conflict(f"{entity_id}: other writes came between {_TRIES} times")
+
+
+def change_of(before: Entity, update: Update, now: int, operation: str) -> Change | None:
+    """Return the change that stores an update, None where there is nothing to store."""
+    late = tuple(update.late)
+    after = update.after
+    same = not update.touched and (after.types, after.scope, after.expires_at) == (
+        before.types,
+        before.scope,
+        before.expires_at,
+    )
+    if same and not late:
+        return None
+    return Change(before.id, before, before if same else after, now, operation, update.touched, late)
+
+
+async def _commit(broker: Broker, tenant: Tenant, changes: list[Change]) -> list[Outcome]:
+    return await broker.store.write(tenant, changes)
+
+
+async def delete_entity(broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None) -> None:
+    """Delete Entity (clause 5.6.6); its history stays (decision 8)."""
+    for _ in range(_TRIES):
+        [before] = await broker.store.read(tenant, [entity_id])
+        if before is None or (
+            types is not None and not any(alternative <= set(before.types) for alternative in types.any_of)
+        ):
+            raise not_found(entity_id)
+        change = Change(entity_id, before, None, max(broker.now(), before.modified_at), "deleteEntity")
+        [outcome] = await _commit(broker, tenant, [change])
+        if outcome is Outcome.DONE:
+            return
+    raise Conflict(f"{entity_id}: other writes came between {_TRIES} times")
+
+
+def appending(broker: Broker, fragment: Fragment, overwrite: bool) -> Compute:
+    """Append Attributes (clause 5.6.3)."""
+    return lambda entity, now: append_attributes(entity, fragment, now, broker.telemetry, overwrite)
+
+
+def updating(broker: Broker, fragment: Fragment) -> Compute:
+    """Update Attributes (clause 5.6.2)."""
+    return lambda entity, now: update_attributes(entity, fragment, now, broker.telemetry)
+
+
+def merging(broker: Broker, fragment: Fragment, options: MergeOptions) -> Compute:
+    """Merge Entity (clause 5.6.17)."""
+    return lambda entity, now: merge_entity(entity, fragment, now, broker.telemetry, options)
+
+
+def merging_simplified(broker: Broker, body: Any, terms: Terms, options: MergeOptions) -> Compute:
+    """Merge Entity with a simplified body, which means what the attributes' types say (clause 5.6.17.4)."""
+    return lambda entity, now: merge_entity(
+        entity, expand_simplified(body, terms, entity), now, broker.telemetry, options
+    )
+
+
+def replacing(new: Entity) -> Compute:
+    """Replace Entity (clause 5.6.18)."""
+    return lambda entity, now: replace_entity(entity, new, now)
+
+
+def partially_updating(broker: Broker, iri: str, fragment: Instance) -> Compute:
+    """Partial Attribute update (clause 5.6.4)."""
+    return lambda entity, now: partial_update(entity, iri, fragment, now, broker.telemetry)
+
+
+def replacing_attribute(iri: str, instance: Instance) -> Compute:
+    """Replace Attribute (clause 5.6.19)."""
+    return lambda entity, now: replace_attribute(entity, iri, instance, now)
+
+
+def deleting_attribute(iri: str, dataset: str | None, delete_all: bool) -> Compute:
+    """Delete Attribute (clause 5.6.5)."""
+    return lambda entity, now: delete_attribute(entity, iri, dataset, delete_all, now)
+
+
+def deleting_scope() -> Compute:
+    """Delete Attribute where the attribute is scope (clause 5.6.5)."""
+    return delete_scope

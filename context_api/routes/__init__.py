@@ -1,0 +1,1 @@
+"""HTTP routes, one file a resource of the API: a route parses, authorises, calls and renders."""

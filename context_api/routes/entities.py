@@ -1,0 +1,214 @@
+"""/entities and /entities/{entityId}: create, query, purge, retrieve, delete, merge, replace (CIM 009 6.4, 6.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from context_api import parameters as p
+from context_api.answers import created, no_content, plain
+from context_api.broker import Broker
+from context_api.consumption import Found, query_entities, read_query, read_view, retrieve_entity
+from context_api.documented import (
+    BAD_REQUEST,
+    ENTITIES,
+    ENTITY,
+    EXISTS,
+    NO_CONTENT,
+    NOT_FOUND,
+    PARTLY,
+    READ_ERRORS,
+    WRITE_ERRORS,
+)
+from context_api.negotiation import SPATIAL, RequestContext, accept, link_context, read_message, tenant_of
+from context_api.operation import Answer, Body, Call, Operation
+from context_api.provision import (
+    change_entity,
+    create_entity,
+    delete_entity,
+    merging,
+    merging_simplified,
+    not_found,
+    replacing,
+)
+from context_api.purge import purge_entities, read_purge
+from context_api.routes.reading import (
+    answer_with,
+    check_geometry_property,
+    page_of,
+    paging_headers,
+    rendered,
+    rendered_list,
+)
+from ngsild.context import Terms
+from ngsild.expand import Nulls, expand_entity, expand_fragment
+from ngsild.language import parse_language
+from ngsild.merge import MergeOptions
+from ngsild.names import entity_id
+from ngsild.problems import BadRequestData, ResourceNotFound
+from ngsild.query.ast import HasType
+from ngsild.query.types import parse_type_selection
+
+BASE = "/ngsi-ld/v1/entities"
+
+
+async def post_entities(call: Call) -> Response:
+    """Create Entity (clause 5.6.1)."""
+    broker: Broker = call.state.broker
+    message = await read_message(call.request, broker)
+    entity = expand_entity(message.body, message.context.terms, broker.now())
+    tenant = await tenant_of(call.request, broker, create=True)
+    await create_entity(broker, tenant, entity)
+    return created(f"{broker.settings.server.public_url or ''}{BASE}/{quote(entity.id, safe=':')}")
+
+
+async def get_entities(call: Call) -> Response:
+    """Query Entities (clause 5.7.2)."""
+    broker: Broker = call.state.broker
+    media_type = accept(call.request, SPATIAL)
+    context = await link_context(call.request, broker)
+    return await answer_query(call, broker, call.parameters, context, media_type)
+
+
+async def answer_query(
+    call: Call, broker: Broker, given: dict[str, Any], context: RequestContext, media_type: str
+) -> Response:
+    """Run a query, from GET or POST, and answer with one page of it."""
+    check_geometry_property(given, media_type)
+    view = read_view(given, context.terms, broker)
+    query = read_query(given, context.terms, view)
+    limit, offset, count = page_of(given, broker)
+    tenant = await tenant_of(call.request, broker)
+    found = await query_entities(broker, tenant, query, view, limit + 1 if limit else 0, offset, count)
+    more = len(found.entities) > limit
+    page = Found(found.entities[:limit], found.linked, found.total)
+    public_url = broker.settings.server.public_url
+    headers = paging_headers(call.request, media_type, limit, offset, more, found.total, public_url)
+    body = rendered_list(page, context, view, media_type)
+    return await answer_with(body, media_type, context, broker, call.request, headers)
+
+
+async def delete_entities(call: Call) -> Response:
+    """Purge Entities (clause 5.6.21)."""
+    broker: Broker = call.state.broker
+    context = await link_context(call.request, broker)
+    purge = read_purge(call.parameters, context.terms, broker)
+    tenant = await tenant_of(call.request, broker)
+    result = await purge_entities(broker, tenant, purge)
+    return plain(207, result.as_dict()) if result.errors else no_content()
+
+
+async def get_entity(call: Call) -> Response:
+    """Retrieve Entity (clause 5.7.1)."""
+    broker: Broker = call.state.broker
+    media_type = accept(call.request, SPATIAL)
+    context = await link_context(call.request, broker)
+    check_geometry_property(call.parameters, media_type)
+    view = read_view(call.parameters, context.terms, broker)
+    types = selected_types(call, context.terms)
+    wanted = entity_id(call.path["entityId"], "entityId")
+    tenant = await tenant_of(call.request, broker)
+    found = await retrieve_entity(broker, tenant, wanted, types, view)
+    if found is None:
+        raise not_found(wanted)
+    if view.linking.join == "flat" and found.linked:
+        body = rendered_list(found, context, view, media_type)
+    else:
+        body = rendered(found.entities[0], context, view, view.representation(found.links), media_type)
+    if not body:
+        raise ResourceNotFound(f"{wanted}: the entity has none of the members asked for")
+    return await answer_with(body, media_type, context, broker, call.request, {})
+
+
+def selected_types(call: Call, terms: Terms) -> HasType | None:
+    """Return the selection of entity types of a request on one entity."""
+    text = call.get("type")
+    return None if text is None else parse_type_selection(text, terms)
+
+
+async def remove_entity(call: Call) -> Response:
+    """Delete Entity (clause 5.6.6)."""
+    broker: Broker = call.state.broker
+    context = await link_context(call.request, broker)
+    types = selected_types(call, context.terms)
+    wanted = entity_id(call.path["entityId"], "entityId")
+    await delete_entity(broker, await tenant_of(call.request, broker), wanted, types)
+    return no_content()
+
+
+async def patch_entity(call: Call) -> Response:
+    """Merge Entity (clause 5.6.17)."""
+    broker: Broker = call.state.broker
+    wanted = entity_id(call.path["entityId"], "entityId")
+    message = await read_message(call.request, broker)
+    terms = message.context.terms
+    types = selected_types(call, terms)
+    simplified = call.get("format") is not None or bool(call.get("options"))
+    options = MergeOptions(call.get("observedAt"), _one_language(call.get("lang")))
+    if simplified:
+        compute = merging_simplified(broker, message.body, terms, options)
+    else:
+        compute = merging(broker, expand_fragment(message.body, terms, Nulls.DEEP), options)
+    await change_entity(broker, await tenant_of(call.request, broker), wanted, types, "mergeEntity", compute)
+    return no_content()
+
+
+def _one_language(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if len(parse_language(text)) != 1 or "*" in text or ";" in text:
+        raise BadRequestData("lang: one language tag is needed")
+    return text
+
+
+async def put_entity(call: Call) -> Response:
+    """Replace Entity (clause 5.6.18)."""
+    broker: Broker = call.state.broker
+    wanted = entity_id(call.path["entityId"], "entityId")
+    message = await read_message(call.request, broker)
+    types = selected_types(call, message.context.terms)
+    body = message.body
+    if isinstance(body, dict) and body.get("id", body.get("@id", wanted)) != wanted:
+        raise BadRequestData("id: it differs from the id in the path")
+    new = expand_entity({"id": wanted} | body if isinstance(body, dict) else body, message.context.terms, broker.now())
+    await change_entity(broker, await tenant_of(call.request, broker), wanted, types, "replaceEntity", replacing(new))
+    return no_content()
+
+
+OPERATIONS = [
+    Operation(
+        "createEntity", "POST", BASE, "5.6.1", "Create an entity.", post_entities,
+        parameters=(p.LOCAL,), body=Body("Entity"),
+        answers=WRITE_ERRORS | {201: Answer("Created.", headers=("Location",))} | PARTLY | EXISTS,
+    ),
+    Operation(
+        "queryEntity", "GET", BASE, "5.7.2", "Query entities.", get_entities,
+        parameters=(*p.SELECTION, *p.CONSUMPTION, p.EXPAND_VALUES, p.JSON_KEYS, *p.ORDERING, *p.PAGING),
+        answers=READ_ERRORS | ENTITIES,
+    ),
+    Operation(
+        "purgeEntity", "DELETE", BASE, "5.6.21", "Delete the entities that a query matches, or attributes of them.",
+        delete_entities, parameters=(*p.SELECTION, p.ATTRS, p.KEEP, p.DROP, p.LOCAL),
+        answers=READ_ERRORS | NO_CONTENT | PARTLY,
+    ),
+    Operation(
+        "retrieveEntity", "GET", BASE + "/{entityId}", "5.7.1", "Retrieve an entity.", get_entity,
+        parameters=(p.TYPE, *p.CONSUMPTION), answers=READ_ERRORS | ENTITY | NOT_FOUND,
+    ),
+    Operation(
+        "deleteEntity", "DELETE", BASE + "/{entityId}", "5.6.6", "Delete an entity.", remove_entity,
+        parameters=(p.TYPE, p.LOCAL), answers=BAD_REQUEST | NO_CONTENT | PARTLY | NOT_FOUND,
+    ),
+    Operation(
+        "mergeEntity", "PATCH", BASE + "/{entityId}", "5.6.17", "Merge a fragment into an entity.", patch_entity,
+        parameters=(p.TYPE, p.OBSERVED_AT, p.LANG, p.MERGE_FORMAT, p.options("simplified", "keyValues"), p.LOCAL),
+        body=Body("EntityFragment", p.PATCH_TYPES), answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND,
+    ),
+    Operation(
+        "replaceEntity", "PUT", BASE + "/{entityId}", "5.6.18", "Replace all of an entity.", put_entity,
+        parameters=(p.TYPE, p.LOCAL), body=Body("Entity"),
+        answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND,
+    ),
+]  # fmt: skip

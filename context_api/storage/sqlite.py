@@ -1,0 +1,167 @@
+"""The store on SQLite: one file, one writing process, reads beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from context_api.settings import StorageSettings
+from context_api.storage import discovery, sqlite_reads
+from context_api.storage.codec import entity_key
+from context_api.storage.expiry import expired_changes
+from context_api.storage.names import Names
+from context_api.storage.port import (
+    DEFAULT_TENANT,
+    AttributeInfo,
+    Change,
+    Outcome,
+    Page,
+    Row,
+    Tenant,
+    TypeInfo,
+)
+from context_api.storage.readers import Readers
+from context_api.storage.sqlite_file import WriterLock, connect, database_path, prepare_schema
+from context_api.storage.sqlite_reads import Reading
+from context_api.storage.writer import Writer
+from ngsild.entity import Entity
+from ngsild.problems import NonexistentTenant
+from ngsild.query import EntityQuery, Restriction
+
+T = TypeVar("T")
+
+#: Entities that are read without leaving the event loop; more would keep it from others.
+_INLINE = 32
+#: Ids in one piece of a long answer.
+_CHUNK = 1_000
+
+
+class SqliteStore:
+    """`port.Store` on an SQLite file."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        self._settings = settings
+        self._path = database_path(settings.database)
+        self._lock = WriterLock(self._path)
+        self._names = Names()
+        self._tenants: dict[str, Tenant] = {}
+
+    async def start(self) -> None:
+        """Open the database, making its tables where there are none."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        try:
+            writing = connect(self._path, read_only=False, synchronous=self._settings.sqlite_synchronous)
+            prepare_schema(writing, self._path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._writer = Writer(writing, self._names, self._settings.max_queued_writes)
+        self._writer.start()
+        self._inline = self._read_only()
+        self._readers = Readers(self._read_only, self._settings.sqlite_readers, self._settings.query_time_limit)
+
+    async def close(self) -> None:
+        """Commit what is queued and close the database."""
+        await self._writer.close()
+        await self._readers.close()
+        self._inline.close()
+        self._lock.release()
+
+    async def tenant(self, name: str | None, create: bool) -> Tenant:
+        """Return a tenant, the default one for None; raise NonexistentTenant unless it exists or may be created."""
+        name = DEFAULT_TENANT if name is None else name
+        known = self._tenants.get(name)
+        if known is not None:
+            return known
+        row = self._inline.execute("SELECT id FROM tenant WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            if not create:
+                raise NonexistentTenant(f"tenant {name!r} does not exist")
+            row = await self._writer.run(partial(_create_tenant, name))
+        found = self._tenants[name] = Tenant(int(row[0]), name)
+        return found
+
+    async def write(self, tenant: Tenant, changes: Sequence[Change], atomic: bool = False) -> list[Outcome]:
+        """Commit changes with their history, index rows and change log; with `atomic`, all of them or none."""
+        return await self._writer.write(tenant, changes, atomic) if changes else []
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do other work on the connection that writes, in a transaction; the work is done with when it returns."""
+        return await self._writer.run(work)
+
+    async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
+        """Return the stored columns of one entity, less what has expired."""
+        return sqlite_reads.retrieve(self._inline, tenant, entity_id)
+
+    async def read(self, tenant: Tenant, ids: Sequence[str]) -> list[Entity | None]:
+        """Return entities in the stored form, None where there is none; what has expired is absent."""
+        keys = [entity_key(tenant.name, entity_id) for entity_id in ids]
+        if len(keys) <= _INLINE:
+            return sqlite_reads.read(self._inline, keys)
+        return await self._readers.run(partial(sqlite_reads.read, keys=keys))
+
+    async def query(
+        self, tenant: Tenant, query: EntityQuery, restriction: Restriction, limit: int, offset: int, count: bool
+    ) -> Page:
+        """Return the entities that match; raise TooComplexQuery where that takes longer than the time limit."""
+        return await self._readers.run(
+            lambda con: Reading(con, self._names, tenant, restriction).page(query, limit, offset, count)
+        )
+
+    async def query_ids(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[str]]:
+        """Yield the ids of all matching entities in chunks; those of one moment, less what has gone meanwhile."""
+        keys = await self._readers.run(lambda con: Reading(con, self._names, tenant, restriction).keys(query))
+        for start in range(0, len(keys), _CHUNK):
+            yield await self._readers.run(partial(sqlite_reads.ids_of, keys=keys[start : start + _CHUNK]))
+
+    async def expire(self, now: int) -> int:
+        """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""
+        swept = 0
+        while found := expired_changes(self._inline, now):
+            done = 0
+            for tenant, changes in found.items():
+                done += (await self.write(tenant, changes)).count(Outcome.DONE)
+            if done == 0:
+                break
+            swept += done
+        return swept
+
+    async def types(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
+        """Return each entity type with the attributes that its entities have."""
+        return discovery.types_of(await self._occurrences(tenant, restriction))
+
+    async def type_info(self, tenant: Tenant, iri: str, restriction: Restriction) -> TypeInfo | None:
+        """Return one entity type, None where no entity has it."""
+        return discovery.type_info_of(await self._occurrences(tenant, restriction), iri)
+
+    async def attributes(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
+        """Return each attribute with the types of the entities that have it."""
+        return discovery.attributes_of(await self._occurrences(tenant, restriction))
+
+    async def attribute_info(self, tenant: Tenant, iri: str, restriction: Restriction) -> AttributeInfo | None:
+        """Return one attribute, None where no entity has it."""
+        return discovery.attribute_info_of(await self._occurrences(tenant, restriction), iri)
+
+    async def _occurrences(self, tenant: Tenant, restriction: Restriction) -> list[discovery.Occurrence]:
+        """Return what a caller may discover; what has expired is swept first, for the sums know no time."""
+        await self.expire(time.time_ns() // 1000)
+        if restriction.row is None:
+            found = await self._readers.run(partial(discovery.stored_occurrences, tenant=tenant))
+        else:
+            found = await self._readers.run(
+                lambda con: discovery.counted_occurrences(Reading(con, self._names, tenant, restriction).entities())
+            )
+        return discovery.visible(found, restriction)
+
+    def _read_only(self) -> sqlite3.Connection:
+        return connect(self._path, read_only=True)
+
+
+def _create_tenant(name: str, con: sqlite3.Connection) -> tuple[int]:
+    con.execute("INSERT OR IGNORE INTO tenant (name, created_at) VALUES (?, ?)", (name, time.time_ns() // 1000))
+    row: tuple[int] = con.execute("SELECT id FROM tenant WHERE name = ?", (name,)).fetchone()
+    return row

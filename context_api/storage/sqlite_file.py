@@ -1,0 +1,105 @@
+"""An SQLite database file: its lock, its connections and its schema."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from sqlalchemy import create_mock_engine
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from context_api.storage.port import DEFAULT_TENANT, DatabaseInUse, StorageError
+from context_api.storage.tables import RESERVED_NAME, SCHEMA_VERSION, metadata
+
+_DIALECT = sqlite.dialect()
+_BUSY_MS = 10_000
+_CACHE_KIB = 65_536
+#: A page that many commits change is copied from the log to the file once per checkpoint: 32 MiB of log.
+_CHECKPOINT_PAGES = 8_192
+_MMAP_BYTES = 1 << 30
+
+
+def database_path(url: str) -> Path:
+    """Return the file that a database URL names; refuse what is not SQLite in a file."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StorageError(f"database {url!r} is no database URL; write sqlite:///FILE") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise StorageError(f"database {parsed.render_as_string()!r}: only sqlite:///FILE is supported")
+    if not parsed.database or parsed.database == ":memory:":
+        raise StorageError(f"database {url!r} names no file; write sqlite:///FILE")
+    return Path(parsed.database)
+
+
+class WriterLock:
+    """The lock file beside a database that keeps it to one writing process."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; raise DatabaseInUse where another process has it."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            database = self._path.with_suffix("")
+            raise DatabaseInUse(
+                f"database {database} is in use by process {holder}: stop it, or name another file"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back; the file stays, for removing it would let two processes lock different files."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def connect(path: Path, *, read_only: bool, synchronous: str = "FULL") -> sqlite3.Connection:
+    """Open a connection that may be used from one thread at a time."""
+    con = sqlite3.connect(
+        path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    con.execute("PRAGMA journal_mode = WAL")
+    con.execute(f"PRAGMA synchronous = {synchronous}")
+    con.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    con.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
+    con.execute("PRAGMA temp_store = MEMORY")
+    con.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    if read_only:
+        con.execute("PRAGMA query_only = ON")
+    return con
+
+
+def prepare_schema(con: sqlite3.Connection, path: Path) -> None:
+    """Create the tables that are absent; refuse a database whose schema this version does not know."""
+    (version,) = con.execute("PRAGMA user_version").fetchone()
+    present = {name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if version not in (0, SCHEMA_VERSION):
+        raise StorageError(
+            f"database {path} has schema version {version}; this version of Voltweave reads {SCHEMA_VERSION}"
+        )
+    if version == 0 and present:
+        raise StorageError(f"database {path} was not made by Voltweave")
+    absent = [table for table in metadata.sorted_tables if table.name not in present]
+    # The mock engine hands over the statements and leaves the transaction to us.
+    engine = create_mock_engine("sqlite://", lambda ddl, *_, **__: con.execute(str(ddl.compile(dialect=_DIALECT))))
+    con.execute("BEGIN IMMEDIATE")
+    metadata.create_all(engine, tables=absent, checkfirst=False)
+    if version == 0:
+        con.execute("INSERT INTO tenant (name, created_at) VALUES (?, ?)", (DEFAULT_TENANT, time.time_ns() // 1000))
+        con.execute("INSERT INTO name (id, iri) VALUES (?, '')", (RESERVED_NAME,))
+        con.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    con.execute("COMMIT")

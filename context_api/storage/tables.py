@@ -1,0 +1,222 @@
+"""The tables of the store, as SQLAlchemy Core metadata (decisions 1, 2, 5, 6 and 15).
+
+Every table that grows with entities leads with `k`, the 128-bit key of (tenant, entity id). Times are microseconds
+since 1970 UTC. `attr` and `dataset` are ids of table `name`; id 0 there stands for "no datasetId" in `dataset` and for
+the entity's own life (created, deleted, types, scope) in `history.attr`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    event,
+)
+
+SCHEMA_VERSION = 1
+
+#: `name.id` of the absent datasetId, and `history.attr` of the entity itself.
+RESERVED_NAME = 0
+
+metadata = MetaData()
+
+# SQLite makes only INTEGER PRIMARY KEY an alias of the rowid.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+tenant = Table(
+    "tenant",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+#: Interned IRIs of attributes and datasets.
+name = Table(
+    "name",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("iri", Text, nullable=False, unique=True),
+)
+
+#: Sets of entity types that occur together; `types` is the sorted JSON array of their IRIs.
+typeset = Table(
+    "typeset",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant", Integer, nullable=False),
+    Column("types", Text, nullable=False),
+    UniqueConstraint("tenant", "types"),
+)
+
+#: One row per entity. `doc` is the stored form as JSON text without system attributes; `sys` holds what is sparse: the
+#: stamps and expiresAt as sent. `next_expiry` is the earliest expiresAt of the entity and all that it holds.
+entity = Table(
+    "entity",
+    metadata,
+    Column("k", LargeBinary(16), primary_key=True),
+    Column("tenant", Integer, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("typeset", Integer, nullable=False),
+    Column("scope", Text),
+    Column("sys", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("modified_at", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("next_expiry", BigInteger),
+    Column("owner", Text),
+    Column("doc", Text, nullable=False),
+)
+Index("entity_by_type", entity.c.tenant, entity.c.typeset, entity.c.k)
+Index(
+    "entity_by_expiry",
+    entity.c.next_expiry,
+    sqlite_where=entity.c.next_expiry.is_not(None),
+    postgresql_where=entity.c.next_expiry.is_not(None),
+)
+
+#: One row or more per attribute instance, as `index_rows` says; none of num, txt and tim is set where the value has no
+#: scalar to index.
+value = Table(
+    "value",
+    metadata,
+    Column("k", LargeBinary(16), nullable=False),
+    Column("attr", Integer, nullable=False),
+    Column("dataset", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("tenant", Integer, nullable=False),
+    Column("typeset", Integer, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("num", Double),
+    Column("txt", Text),
+    Column("tim", BigInteger),
+    Column("expires_at", BigInteger),
+    PrimaryKeyConstraint("k", "attr", "dataset", "seq"),
+    sqlite_with_rowid=False,
+)
+for _column in (value.c.num, value.c.txt, value.c.tim):
+    Index(
+        f"value_by_{_column.name}",
+        value.c.tenant,
+        value.c.attr,
+        value.c.typeset,
+        _column,
+        value.c.k,
+        value.c.kind,
+        sqlite_where=_column.is_not(None),
+        postgresql_where=_column.is_not(None),
+    )
+_unindexed = and_(value.c.num.is_(None), value.c.txt.is_(None), value.c.tim.is_(None))
+Index(
+    "value_by_attr",
+    value.c.tenant,
+    value.c.attr,
+    value.c.typeset,
+    value.c.k,
+    value.c.kind,
+    sqlite_where=_unindexed,
+    postgresql_where=_unindexed,
+)
+
+#: How many instances of an attribute, by attribute type, the entities of a type set hold: what discovery answers from.
+#: `attr` RESERVED_NAME counts the entities themselves.
+occurrence = Table(
+    "occurrence",
+    metadata,
+    Column("tenant", Integer, nullable=False),
+    Column("typeset", Integer, nullable=False),
+    Column("attr", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "typeset", "attr", "type"),
+    sqlite_with_rowid=False,
+)
+
+entity_scope = Table(
+    "entity_scope",
+    metadata,
+    Column("k", LargeBinary(16), nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("tenant", Integer, nullable=False),
+    PrimaryKeyConstraint("k", "scope"),
+    sqlite_with_rowid=False,
+)
+Index("entity_scope_by_scope", entity_scope.c.tenant, entity_scope.c.scope, entity_scope.c.k)
+
+#: Geometries of GeoProperty instances; their bounding boxes are in the R*Tree `geometry_box` on SQLite.
+geometry = Table(
+    "geometry",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("k", LargeBinary(16), nullable=False),
+    Column("tenant", Integer, nullable=False),
+    Column("attr", Integer, nullable=False),
+    Column("dataset", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("geojson", Text, nullable=False),
+)
+Index("geometry_by_entity", geometry.c.k, geometry.c.attr)
+_boxes = DDL("CREATE VIRTUAL TABLE geometry_box USING rtree(id, min_x, max_x, min_y, max_y)")  # type: ignore[no-untyped-call]
+event.listen(geometry, "after_create", _boxes.execute_if(dialect="sqlite"))
+
+#: What every attribute instance was and when. `time` is observedAt, else modifiedAt, of a deleted one deletedAt. A row
+#: that is already there is a duplicate and ignored. `created_at` is NULL where it equals `modified_at`.
+history = Table(
+    "history",
+    metadata,
+    Column("k", LargeBinary(16), nullable=False),
+    Column("attr", Integer, nullable=False),
+    Column("dataset", Integer, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("hash", LargeBinary(8), nullable=False),
+    Column("tenant", Integer, nullable=False),
+    Column("created_at", BigInteger),
+    Column("modified_at", BigInteger, nullable=False),
+    Column("deleted", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("num", Double),
+    Column("instance", Text, nullable=False),
+    PrimaryKeyConstraint("k", "attr", "dataset", "time", "hash"),
+    sqlite_with_rowid=False,
+)
+
+#: The change log: one row per change of an entity, in commit order on SQLite. `attributes` is JSON: ids of table name
+#: by created, updated, deleted, late.
+change = Table(
+    "change",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("txn", BigInteger, nullable=False),
+    Column("k", LargeBinary(16), nullable=False),
+    Column("tenant", Integer, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("attributes", Text, nullable=False),
+    Column("old_version", BigInteger),
+    Column("new_version", BigInteger),
+    Column("at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: How often the configuration of one kind (contexts, subscriptions, ...) of a tenant has changed (decision 17).
+epoch = Table(
+    "epoch",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("tenant", Integer, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "tenant"),
+    sqlite_with_rowid=False,
+)
