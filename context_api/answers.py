@@ -15,7 +15,6 @@ JSON_LD = "application/ld+json"
 GEO_JSON = "application/geo+json"
 #: Problems whose answer has no body (clause 6.3.4).
 _BARE = frozenset({411, 415})
-CORE_CONTEXT_URL = "https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context-v1.9.jsonld"
 CONTEXT_LINK = '<{}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 
 

@@ -33,7 +33,7 @@ from context_api.routes import (
 from context_api.settings import Settings
 from context_api.storage.sqlite import SqliteStore
 from ngsild.problems import InternalError, Problem
-from ontology import telemetry_iris
+from ontology import context, context_names, context_url, telemetry_iris
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +46,7 @@ def operations() -> list[Operation]:
         *entity_attributes.OPERATIONS,
         *discovery.OPERATIONS,
         *jsonld_contexts.OPERATIONS,
+        *model.OPERATIONS,
         *health.OPERATIONS,
     ]
 
@@ -55,6 +56,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     store = SqliteStore(settings.storage)
     contexts = ContextRegistry(settings, SqliteContextStore(store.run))
+    for name in context_names():
+        for address in (context_url(name), f"/contexts/{name}.jsonld"):
+            contexts.register_builtin(address, context(name))
     broker = Broker(store, contexts, settings, telemetry_iris())
     found = operations()
     app = FastAPI(
@@ -69,7 +73,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.contexts = contexts
     app.router.redirect_slashes = False
     app.router.routes[:0] = routes(found)
-    app.router.routes.extend(model.routes)
     app.openapi = lambda: describe(app, found)  # type: ignore[method-assign]
     app.add_exception_handler(404, not_found)
     app.add_exception_handler(Problem, _problem)

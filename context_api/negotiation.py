@@ -9,10 +9,11 @@ from typing import Any
 
 from starlette.requests import Request
 
-from context_api.answers import CORE_CONTEXT_URL, GEO_JSON, JSON, JSON_LD
+from context_api.answers import GEO_JSON, JSON, JSON_LD
 from context_api.broker import Broker
 from context_api.storage.port import Tenant
 from ngsild.context import TermMap
+from ngsild.core_context import CORE_CONTEXT_URL, is_core_context
 from ngsild.payload import parse
 from ngsild.problems import (
     BadRequestData,
@@ -230,5 +231,5 @@ async def _inline_context(body: Any, broker: Broker) -> RequestContext:
 def _single_url(source: Any) -> str | None:
     """Return the URL of an @context that is just a URL, with or without the core one beside it."""
     found = source if isinstance(source, list) else [source]
-    found = [c for c in found if c != CORE_CONTEXT_URL] or [CORE_CONTEXT_URL]
+    found = [c for c in found if not (isinstance(c, str) and is_core_context(c))] or [CORE_CONTEXT_URL]
     return found[0] if len(found) == 1 and isinstance(found[0], str) else None

@@ -18,6 +18,7 @@ _VARIABLES: dict[str, dict[str, Any]] = {
     "attrId": {"type": "string", "minLength": 1, "example": "ratedPower"},
     "type": {"type": "string", "minLength": 1, "example": "EVSE"},
     "contextId": {"type": "string", "minLength": 1},
+    "name": {"type": "string", "pattern": "^[a-z0-9.-]+$", "example": "cim"},
 }
 _TENANT = {
     "name": "NGSILD-Tenant",

@@ -87,7 +87,7 @@ async def answer_query(
     public_url = broker.settings.server.public_url
     headers = paging_headers(call.request, media_type, limit, offset, more, found.total, public_url)
     body = rendered_list(page, context, view, media_type)
-    return await answer_with(body, media_type, context, broker, call.request, headers)
+    return await answer_with(body, media_type, context, broker, call.request, headers, tenant)
 
 
 async def delete_entities(call: Call) -> Response:

@@ -17,12 +17,10 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from context_api.answers import JSON_LD
 from context_api.negotiation import accept
 from context_api.operation import Answer, Call, Operation
-from context_api.operation import routes as routes_of
 from context_api.routes.model_pages import ontology_page, shapes_page
 from ngsild.problems import ResourceNotFound
 from ontology import context_file, context_names, model, turtle_files
@@ -135,5 +133,3 @@ OPERATIONS = [
     Operation("retrieveOntology", "GET", "/ontology", "", "The ontology.", get_ontology, answers=_GRAPH_ANSWERS),
     Operation("retrieveShapes", "GET", "/shapes", "", "The SHACL shapes.", get_shapes, answers=_GRAPH_ANSWERS),
 ]  # fmt: skip
-
-routes: list[Route] = routes_of(OPERATIONS)

@@ -14,6 +14,7 @@ from context_api.answers import GEO_JSON, JSON, JSON_LD, linked_data
 from context_api.broker import Broker
 from context_api.consumption import Found, View
 from context_api.negotiation import RequestContext
+from context_api.storage.port import Tenant
 from ngsild.entity import Entity
 from ngsild.problems import BadRequestData, TooManyResults
 from ngsild.render import Representation, render_entity, render_feature
@@ -41,22 +42,28 @@ def check_geometry_property(given: Mapping[str, Any], media_type: str) -> None:
 
 
 async def answer_with(
-    value: Any, media_type: str, context: RequestContext, broker: Broker, request: Request, headers: dict[str, str]
+    value: Any,
+    media_type: str,
+    context: RequestContext,
+    broker: Broker,
+    request: Request,
+    headers: dict[str, str],
+    tenant: Tenant | None = None,
 ) -> Response:
     """Return linked data with its @context where the media type wants it."""
     if media_type == GEO_JSON:
         if _prefers_plain(request):
-            response = linked_data(value, JSON, context.source, await _link(context, broker), headers)
+            response = linked_data(value, JSON, context.source, await _link(context, broker, tenant), headers)
         else:
             response = linked_data(value, JSON_LD, context.source, None, headers)
         response.headers["Content-Type"] = GEO_JSON
         return response
-    link = await _link(context, broker) if media_type == JSON else None
+    link = await _link(context, broker, tenant) if media_type == JSON else None
     return linked_data(value, media_type, context.source, link, headers)
 
 
-async def _link(context: RequestContext, broker: Broker) -> str:
-    return context.link or await broker.contexts.link(context.source)
+async def _link(context: RequestContext, broker: Broker, tenant: Tenant | None) -> str:
+    return context.link or await broker.contexts.link(context.source, None if tenant is None else tenant.id)
 
 
 def _prefers_plain(request: Request) -> bool:

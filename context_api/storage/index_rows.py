@@ -5,7 +5,7 @@ languageMap have one each, counted by `seq`. Columns by kind:
 
     NUMBER, BOOLEAN              num (a boolean as 0 or 1)
     STRING, URI                  txt
-    DATE_TIME, DATE, TIME        strings in that form: txt, and tim in microseconds since 1970 UTC (TIME: since midnight)
+    DATE_TIME, DATE, TIME        strings in that form: txt, and tim in microseconds since 1970 UTC, or since midnight
     LONG_STRING, LONG_URI        txt holds the first bytes only
     OTHER                        nothing: compound values, geometries, null
     UNINDEXED                    tim is UNINDEXED_MARK: an array with too many members, to be read in the document

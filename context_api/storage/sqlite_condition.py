@@ -40,7 +40,9 @@ from ngsild.query.ast import (
 from ngsild.query.geo import search_box
 from ngsild.query.target import View
 
-TRUE, FALSE = "1", "0"
+TRUE = "1"
+# SQLite folds 0 and "IN ()" while it parses, and then finds no plan for a forced index.
+FALSE = "1 = 0"
 _TIMES = {"createdAt": "e.created_at", "modifiedAt": "e.modified_at", "expiresAt": "e.expires_at"}
 _EXISTS = {"id": TRUE, "type": TRUE, "createdAt": TRUE, "modifiedAt": TRUE, "deletedAt": FALSE}
 _EXISTS |= {"scope": "e.scope IS NOT NULL", "expiresAt": "e.expires_at IS NOT NULL"}
@@ -109,7 +111,6 @@ class Conditions:
         if view.datasets is None:
             return sql
         found = (RESERVED_NAME if iri == "@none" else self.lookup.name(iri) for iri in view.datasets)
-        # SQLite folds "IN ()" to false and then finds no plan for a forced index.
         return f"{sql} AND {row}.dataset IN ({numbers(n for n in found if n is not None) or -1})"
 
     def predicates(self, node: Equal | Compare) -> list[Predicate]:
@@ -191,7 +192,7 @@ class Conditions:
             case IdMatches():
                 return self.functions.pattern_found(node.pattern, "e.id")
             case HasType():
-                return f"e.typeset IN ({numbers(self.lookup.having(node))})"
+                return f"e.typeset IN ({numbers(self.lookup.having(node)) or -1})"
             case InScope():
                 groups = [[self._in_scope(pattern) for pattern in group] for group in node.any_of]
                 return any_of([" AND ".join(group) for group in groups])
