@@ -30,6 +30,7 @@ from context_api.routes import (
     jsonld_contexts,
     model,
 )
+from context_api.routes.documentation import documentation
 from context_api.settings import Settings
 from context_api.storage.sqlite import SqliteStore
 from ngsild.problems import InternalError, Problem
@@ -61,10 +62,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             contexts.register_builtin(address, context(name))
     broker = Broker(store, contexts, settings, telemetry_iris())
     found = operations()
+    found.append(documentation(found))
     app = FastAPI(
         title="Voltweave",
         version="0.1.0",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
         openapi_url="/openapi.json",

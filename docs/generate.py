@@ -12,7 +12,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from adapters.mapping.document import providers_page
+from adapters.mapping.document import mapping_page, providers_page
+from context_api.app import operations
+from context_api.reference import reference_markdown
+from voltweave.reference import cli_page
 
 DOCS = Path(__file__).resolve().parent
 CHECKOUT = DOCS.parent
@@ -72,6 +75,9 @@ def settings_page() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "reference/settings.md": settings_page,
     "reference/providers.md": providers_page,
+    "reference/mapping.md": mapping_page,
+    "reference/cli.md": cli_page,
+    "reference/api.md": lambda: reference_markdown(operations()),
 }
 
 

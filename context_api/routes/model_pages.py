@@ -32,7 +32,7 @@ def ontology_page(model: Model) -> str:
     for domain in model.domains.values():
         body.append(f"<h2>{escape(domain.label)}</h2><p>{escape(domain.comment)}</p>")
         body += [_class(class_) for class_ in model.classes_of(domain.name)]
-    return _page("Voltweave common information model", body)
+    return page("Voltweave common information model", body)
 
 
 def shapes_page(files: list[Path]) -> str:
@@ -45,7 +45,7 @@ def shapes_page(files: list[Path]) -> str:
         rows = "".join(_shape_rows(file.read_text("utf-8")))
         head = "<thead><tr><th>shape</th><th>severity</th><th>says</th></tr></thead>"
         body.append(f"<h2>{escape(file.stem)}</h2><table>{head}<tbody>{rows}</tbody></table>")
-    return _page("Voltweave shapes", body)
+    return page("Voltweave shapes", body)
 
 
 def _shape_rows(turtle: str) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _row(use: AttributeUse) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _page(title: str, body: list[str]) -> str:
+def page(title: str, body: list[str]) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head>'

@@ -14,9 +14,9 @@ from context_api.storage.index_rows import index_rows
 from context_api.storage.names import Names
 from context_api.storage.port import Change, Tenant
 from context_api.storage.tables import RESERVED_NAME
-from ngsild.entity import Entity, instances
+from ngsild.entity import Attribute, Entity, instances
 
-Indexed = dict[tuple[int, int, int], tuple[Any, ...]]
+_Indexed = dict[tuple[int, int, int], tuple[Any, ...]]
 
 #: In this order: a deletion comes before what takes its place.
 _ORDER = (
@@ -129,66 +129,69 @@ class Batch:
     def _index(self, tenant: Tenant, k: bytes, before: Entity | None, after: Entity | None) -> None:
         """Gather the index rows that differ between two states of an entity (decision 5)."""
         old, new = _differing(before, after)
-        self._count(tenant, old, -1)
-        self._count(tenant, new, 1)
-        old_values, old_geometries = self._index_rows(tenant, old)
-        new_values, new_geometries = self._index_rows(tenant, new)
-        self._diff(k, tenant, old_values, new_values, statements.VALUE_DELETE, statements.VALUE_UPSERT)
+        old_values, old_geometries = self._indexed(tenant, old, -1)
+        new_values, new_geometries = self._indexed(tenant, new, 1)
+        rows = self._rows
+        rows[statements.VALUE_DELETE] += [(k, *place) for place in old_values if place not in new_values]
+        rows[statements.VALUE_UPSERT] += [
+            (k, *place, *row) for place, row in new_values.items() if old_values.get(place) != row
+        ]
         for place, geometry in old_geometries.items():
             if new_geometries.get(place) != geometry:
-                self._rows[statements.BOX_DELETE].append((k, *place))
-                self._rows[statements.GEOMETRY_DELETE].append((k, *place))
+                rows[statements.BOX_DELETE].append((k, *place))
+                rows[statements.GEOMETRY_DELETE].append((k, *place))
         for place, geometry in new_geometries.items():
             if old_geometries.get(place) != geometry:
                 self._counters.geometry += 1
                 number = self._counters.geometry
-                self._rows[statements.GEOMETRY_INSERT].append((number, k, tenant.id, *place, geometry[0]))
-                self._rows[statements.BOX_INSERT].append((number, *geometry[1]))
+                rows[statements.GEOMETRY_INSERT].append((number, k, tenant.id, *place, geometry[0]))
+                rows[statements.BOX_INSERT].append((number, *geometry[1]))
         old_scopes = set(before.scope) if before is not None else set()
         new_scopes = set(after.scope) if after is not None else set()
-        self._rows[statements.SCOPE_DELETE].extend((k, scope) for scope in old_scopes - new_scopes)
-        self._rows[statements.SCOPE_INSERT].extend((k, scope, tenant.id) for scope in new_scopes - old_scopes)
+        rows[statements.SCOPE_DELETE] += [(k, scope) for scope in old_scopes - new_scopes]
+        rows[statements.SCOPE_INSERT] += [(k, scope, tenant.id) for scope in new_scopes - old_scopes]
 
-    def _diff(self, k: bytes, tenant: Tenant, old: Indexed, new: Indexed, delete: str, insert: str) -> None:
-        self._rows[delete].extend((k, *place) for place in old if place not in new)
-        self._rows[insert].extend((k, *place, tenant.id, *row) for place, row in new.items() if old.get(place) != row)
-
-    def _index_rows(self, tenant: Tenant, entity: Entity | None) -> tuple[Indexed, Indexed]:
-        """Return value rows and geometries of an entity by (attr, dataset, seq)."""
+    def _indexed(self, tenant: Tenant, entity: Entity | None, by: int) -> tuple[_Indexed, _Indexed]:
+        """Return value rows and geometries of an entity by (attr, dataset, seq); count what it holds for discovery."""
         if entity is None:
             return {}, {}
-        typeset = self._names.typeset(self._con, tenant.id, entity.types)
+        names, con, counts = self._names, self._con, self._counts
+        typeset = names.typeset(con, tenant.id, entity.types)
+        counts[tenant.id, typeset, RESERVED_NAME, ""] += by
+        for attr, found in entity.attributes.items():
+            number = names.intern(con, attr)
+            for instance in instances(found):
+                counts[tenant.id, typeset, number, instance["type"]] += by
         rows = index_rows(entity)
         values = {
-            self._place(row): (typeset, row.kind, row.num, row.txt, row.tim, row.expires_at) for row in rows.values
+            (names.intern(con, attr), names.dataset(con, dataset), seq): (tenant.id, typeset, *columns)
+            for attr, dataset, seq, *columns in rows.values
         }
-        geometries = {self._place(row): (row.geojson, row.box) for row in rows.geometries}
+        geometries = {
+            (names.intern(con, attr), names.dataset(con, dataset), seq): tuple(columns)
+            for attr, dataset, seq, *columns in rows.geometries
+        }
         return values, geometries
 
-    def _count(self, tenant: Tenant, entity: Entity | None, by: int) -> None:
-        """Count what an entity holds, for discovery."""
-        if entity is None:
-            return
-        typeset = self._names.typeset(self._con, tenant.id, entity.types)
-        self._counts[tenant.id, typeset, RESERVED_NAME, ""] += by
-        for attr, found in entity.attributes.items():
-            number = self._names.intern(self._con, attr)
-            for instance in instances(found):
-                self._counts[tenant.id, typeset, number, instance["type"]] += by
-
-    def _place(self, row: Any) -> tuple[int, int, int]:
-        con = self._con
-        return self._names.intern(con, row.attr), self._names.dataset(con, row.dataset), row.seq
-
     def _history(self, tenant: Tenant, k: bytes, change: Change, version: int) -> None:
-        rows = self._rows[statements.HISTORY_INSERT]
-        for row in history_rows(change):
-            attr = RESERVED_NAME if row.attr == ENTITY_LIFE else self._names.intern(self._con, row.attr)
-            dataset = self._names.dataset(self._con, row.dataset)
-            times = (row.created_at, row.modified_at)
-            rows.append(
-                (k, attr, dataset, row.time, row.hash, tenant.id, *times, row.deleted, version, row.num, row.instance)
+        names, con = self._names, self._con
+        self._rows[statements.HISTORY_INSERT] += [
+            (
+                k,
+                RESERVED_NAME if attr == ENTITY_LIFE else names.intern(con, attr),
+                names.dataset(con, dataset),
+                time,
+                digest,
+                tenant.id,
+                created_at,
+                modified_at,
+                deleted,
+                version,
+                num,
+                instance,
             )
+            for attr, dataset, time, digest, created_at, modified_at, deleted, num, instance in history_rows(change)
+        ]
 
     def _change(
         self, tenant: Tenant, k: bytes, change: Change, number: int, old_version: int | None, version: int
@@ -205,6 +208,14 @@ def _differing(before: Entity | None, after: Entity | None) -> tuple[Entity | No
     """Return both states with only the attributes whose index rows can differ."""
     if before is None or after is None or before.types != after.types or before.expires_at != after.expires_at:
         return before, after
-    old = {a: found for a, found in before.attributes.items() if after.attributes.get(a) != found}
-    new = {a: found for a, found in after.attributes.items() if before.attributes.get(a) != found}
-    return replace(before, attributes=old), replace(after, attributes=new)
+    old, new = before.attributes, after.attributes
+    differing = {a for a in old.keys() | new.keys() if not _same(old.get(a), new.get(a))}
+    return (
+        replace(before, attributes={a: found for a, found in old.items() if a in differing}),
+        replace(after, attributes={a: found for a, found in new.items() if a in differing}),
+    )
+
+
+def _same(one: Attribute | None, other: Attribute | None) -> bool:
+    """Tell whether two attributes are written alike; Python's equality takes True for 1."""
+    return one is other or json_text(one) == json_text(other)

@@ -23,6 +23,8 @@ from ngsild.entity import Entity, Instance, instances, stamp_key
 ENTITY_LIFE = ""
 
 _PREFIX = "urn:ngsi-ld:instance:"
+_VALUE = blake2b(digest_size=8)
+_DELETED = blake2b(digest_size=8, person=b"deleted")
 _IDENTITY = struct.Struct(">q16sII8s")
 
 
@@ -87,14 +89,15 @@ def history_rows(change: Change) -> list[HistoryRow]:
 def _written(change: Change, after: Entity) -> Iterator[HistoryRow]:
     """Yield what the change wrote: instances that differ, and touched ones that bear its time."""
     earlier = change.before.attributes if change.before is not None else {}
-    fresh = (after.created_at, after.created_at)
+    stamps, fresh = after.stamps, (after.created_at, after.created_at)
     for attr, found in after.attributes.items():
         known = earlier.get(attr)
         touched = attr in change.touched
         if not touched and known == found:
             continue
         for instance in instances(found):
-            modified_at = after.stamps.get(stamp_key(attr, instance.get("datasetId")), fresh)[1]
+            key = stamp_key(attr, instance.get("datasetId")) if stamps else ""
+            modified_at = stamps.get(key, fresh)[1]
             if (touched and modified_at == after.modified_at) or instance not in _as_list(known):
                 yield _row(attr, instance, modified_at)
 
@@ -137,16 +140,18 @@ def _life_row(change: Change) -> HistoryRow:
 def _row(attr: str, instance: Instance, modified_at: int) -> HistoryRow:
     observed = instance.get("observedAt")
     value = instance.get("value")
+    # Keys are sorted, so that a replay is a duplicate whatever the order of its members.
+    content = orjson.dumps(instance, option=orjson.OPT_SORT_KEYS)
     return HistoryRow(
         attr,
         instance.get("datasetId"),
         modified_at if observed is None else microseconds(observed),
-        _digest(orjson.dumps(instance, option=orjson.OPT_SORT_KEYS), False),
+        _digest(content, False),
         None,
         modified_at,
         False,
         value if type(value) in (int, float) else None,
-        json_text(instance),
+        content.decode(),
     )
 
 
@@ -158,7 +163,9 @@ def _gone(attr: str, instance: Instance, at: int) -> HistoryRow:
 
 def _digest(content: bytes, deleted: bool) -> bytes:
     """Return the value hash of a history row; a deletion never equals a value."""
-    return blake2b(content, digest_size=8, person=b"deleted" if deleted else b"").digest()
+    digest = (_DELETED if deleted else _VALUE).copy()
+    digest.update(content)
+    return digest.digest()
 
 
 def changed_attributes(change: Change) -> dict[str, Iterable[str]]:

@@ -7,7 +7,7 @@ languageMap have one each, counted by `seq`. Columns by kind:
     STRING, URI                  txt
     DATE_TIME, DATE, TIME        strings in that form: txt, and tim in microseconds since 1970 UTC, or since midnight
     LONG_STRING, LONG_URI        txt holds the first bytes only
-    OTHER                        nothing: compound values, geometries, null
+    OTHER, NULL                  nothing: compound values and geometries; a null inside JSON
     UNINDEXED                    tim is UNINDEXED_MARK: an array with too many members, to be read in the document
 
 `kind` has MEMBER added where the row is of a member of an array, for only a scalar can be compared by order.
@@ -51,6 +51,7 @@ class Kind(IntEnum):
     LONG_STRING = 8
     LONG_URI = 9
     UNINDEXED = 10
+    NULL = 11
 
 
 class ValueRow(NamedTuple):
@@ -120,6 +121,8 @@ def _element(element: Element, flag: int) -> _Columns:
             return _text(element.value, Kind.STRING, Kind.LONG_STRING, flag)
         case TargetKind.URI:
             return _text(element.value, Kind.URI, Kind.LONG_URI, flag)
+        case TargetKind.NULL:
+            return Kind.NULL + flag, None, None, None
     return Kind.OTHER + flag, None, None, None
 
 

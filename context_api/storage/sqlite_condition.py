@@ -38,6 +38,7 @@ from ngsild.query.ast import (
     ScopePattern,
 )
 from ngsild.query.geo import search_box
+from ngsild.query.order import Ordering, OrderKey
 from ngsild.query.target import View
 
 TRUE = "1"
@@ -100,6 +101,21 @@ class Conditions:
             case Exists() | Equal() | Compare() | Match():
                 return self._leaf(node, view)
         return Condition(self._entity(node, view))
+
+    def place(self, key: OrderKey, ordering: Ordering, view: View) -> str:
+        """Return SQL for the place of row e under a key: from index rows, where they hold the whole value."""
+        whole = self.functions.place(key, ordering, view)
+        attr = self.attribute(key.path, view) if key.path.is_attribute and not key.by_distance else None
+        if attr is None:
+            return whole
+        row = self.row()
+        first = "max" if key.descending else "min"
+        indexed = (
+            f"(SELECT {first}({self.functions.row_place(key, ordering, row)}) FROM value {row}"
+            f" WHERE {row}.k = e.k AND {row}.attr = {attr} AND {self.alive(row, view)})"
+        )
+        partial = self._some(key.path, view, kind_in([Kind.LONG_STRING, Kind.LONG_URI, Kind.UNINDEXED]))
+        return f"CASE WHEN {partial} THEN {whole} ELSE {indexed} END"
 
     def attribute(self, path: Path, view: View) -> int | None:
         """Return the id of a path's attribute, None where it is hidden or was never stored."""

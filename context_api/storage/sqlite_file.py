@@ -19,8 +19,8 @@ from context_api.storage.tables import RESERVED_NAME, SCHEMA_VERSION, metadata
 _DIALECT = sqlite.dialect()
 _BUSY_MS = 10_000
 _CACHE_KIB = 65_536
-#: A page that many commits change is copied from the log to the file once per checkpoint: 32 MiB of log.
-_CHECKPOINT_PAGES = 8_192
+#: A page that many commits change is copied from the log to the file once per checkpoint: 64 MiB of log.
+_CHECKPOINT_PAGES = 16_384
 _MMAP_BYTES = 1 << 30
 
 

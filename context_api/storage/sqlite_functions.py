@@ -7,18 +7,32 @@ from collections.abc import Callable
 from typing import Any
 
 from context_api.storage.codec import decode
+from context_api.storage.index_rows import MEMBER, Kind
 from context_api.storage.port import Row
 from ngsild.entity import Entity
 from ngsild.query.ast import GeoQuery, Node, ScopePattern
 from ngsild.query.evaluate import LinkedEntity, holds
 from ngsild.query.geo import relates, shape_of_text
-from ngsild.query.order import Ordering, OrderKey, sort_place
+from ngsild.query.order import ARRAY_PLACE, Ordering, OrderKey, element_place, sort_place
 from ngsild.query.pattern import Pattern
 from ngsild.query.scope import scope_matches
-from ngsild.query.target import View
+from ngsild.query.target import Element, View
+from ngsild.query.target import Kind as TargetKind
 
 #: What the evaluator needs of a row, as arguments of a function.
 DOCUMENT = "e.doc, e.sys, e.created_at, e.modified_at, e.version, e.owner"
+
+_TARGET_KINDS: dict[int, TargetKind] = {
+    Kind.OTHER: TargetKind.OTHER,
+    Kind.NUMBER: TargetKind.NUMBER,
+    Kind.BOOLEAN: TargetKind.BOOLEAN,
+    Kind.STRING: TargetKind.STRING,
+    Kind.DATE_TIME: TargetKind.STRING,
+    Kind.DATE: TargetKind.STRING,
+    Kind.TIME: TargetKind.STRING,
+    Kind.URI: TargetKind.URI,
+    Kind.NULL: TargetKind.NULL,
+}
 
 
 class Functions:
@@ -38,6 +52,10 @@ class Functions:
         """Return SQL for the place of row e under a key of an ordering."""
         return self._call("vw_place", (key, ordering, view), DOCUMENT)
 
+    def row_place(self, key: OrderKey, ordering: Ordering, row: str) -> str:
+        """Return SQL for the place of a row of `value` whose text is whole."""
+        return self._call("vw_row_place", (key.descending, ordering.collation), f"{row}.kind, {row}.num, {row}.txt")
+
     def pattern_found(self, pattern: Pattern, text: str) -> str:
         return self._call("vw_pattern", pattern, text)
 
@@ -52,6 +70,7 @@ class Functions:
         functions: dict[str, tuple[int, Callable[..., Any]]] = {
             "vw_holds": (7, self._holds),
             "vw_place": (7, self._place),
+            "vw_row_place": (4, self._row_place),
             "vw_pattern": (2, lambda n, text: self._asked[n].found_in(text)),
             "vw_scope": (2, lambda n, scope: scope_matches(self._asked[n], scope)),
             "vw_geo": (2, self._relates),
@@ -77,6 +96,12 @@ class Functions:
     def _place(self, n: int, *columns: Any) -> bytes | None:
         key, ordering, view = self._asked[n]
         return sort_place(self._entity(columns), key, ordering, view)
+
+    def _row_place(self, n: int, kind: int, num: float | None, txt: str | None) -> bytes:
+        descending, tag = self._asked[n]
+        if kind >= MEMBER:
+            return ARRAY_PLACE
+        return element_place(Element(_TARGET_KINDS[kind], num if txt is None else txt), descending, tag)
 
     def _relates(self, n: int, geojson: str) -> bool:
         shape = shape_of_text(geojson)

@@ -23,14 +23,14 @@ class Lookup:
     """One tenant on one connection, for the time of one query."""
 
     def __init__(self, con: sqlite3.Connection, names: Names, tenant: Tenant) -> None:
-        self._con = con
-        self._names = names
+        self.con = con
+        self.names = names
         self.tenant = tenant
         self._linked: dict[str, Entity | None] = {}
 
     def name(self, iri: str) -> int | None:
         """Return the id of an attribute or dataset, None where it was never stored."""
-        return self._names.find(self._con, iri)
+        return self.names.find(self.con, iri)
 
     def key(self, entity_id: str) -> bytes:
         return entity_key(self.tenant.name, entity_id)
@@ -38,7 +38,7 @@ class Lookup:
     @cached_property
     def typesets(self) -> dict[int, frozenset[str]]:
         """The sets of types that entities of the tenant have, by id."""
-        rows = self._con.execute("SELECT id, types FROM typeset WHERE tenant = ?", (self.tenant.id,))
+        rows = self.con.execute("SELECT id, types FROM typeset WHERE tenant = ?", (self.tenant.id,))
         return {number: frozenset(orjson.loads(types)) for number, types in rows}
 
     def having(self, selection: HasType) -> set[int]:
@@ -48,7 +48,7 @@ class Lookup:
     def has_unindexed(self, attr: int, typesets: Iterable[int]) -> bool:
         """Tell whether an instance of an attribute is too large for index rows."""
         marks = ",".join(str(int(number)) for number in typesets)
-        row = self._con.execute(
+        row = self.con.execute(
             f"SELECT 1 FROM value WHERE tenant = ? AND attr = ? AND typeset IN ({marks}) AND tim = ? LIMIT 1",  # noqa: S608
             (self.tenant.id, attr, UNINDEXED_MARK),
         ).fetchone()
@@ -59,6 +59,6 @@ class Lookup:
         if entity_id not in self._linked:
             if len(self._linked) >= _MAX_LINKED:
                 self._linked.clear()
-            columns = self._con.execute(_LINKED, (self.key(entity_id),)).fetchone()
+            columns = self.con.execute(_LINKED, (self.key(entity_id),)).fetchone()
             self._linked[entity_id] = None if columns is None else decode(Row(*columns))
         return self._linked[entity_id]

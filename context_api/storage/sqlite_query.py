@@ -141,7 +141,8 @@ class _Compiler:
             return f"{column} {direction}"
         datasets = self._query.datasets
         view = self._view if datasets is None else self._view.in_datasets(datasets)
-        return f"{self._functions.place(key, ordering, view)} {direction} NULLS LAST"
+        place = self._conditions.place(key, ordering, view)
+        return f"{place} {direction} NULLS LAST"
 
     def _driver(self) -> tuple[_Driver, _Term | None]:
         """Choose the driving condition; the term that it fulfils, if any, need not be checked again."""

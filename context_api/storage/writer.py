@@ -11,7 +11,6 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -51,7 +50,7 @@ class Writer:
         self._names = names
         self._max_queued = max_queued
         self._queued = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[asyncio.Future[None]] = []
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="voltweave-writer", daemon=True)
         self._counters = Counters.load(con)
@@ -109,7 +108,6 @@ class Writer:
             running = job is not None
             if group:
                 self._commit(group)
-        self._con.execute("PRAGMA optimize")
         self._con.close()
 
     def _commit(self, group: list[_Job]) -> None:
@@ -142,11 +140,11 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
-        while self._waiting and self._queued < self._max_queued:
-            turn = self._waiting.popleft()
+        # All that wait look again: were only one woken and then cancelled, the others would sleep for ever.
+        for turn in self._waiting:
             if not turn.done():
                 turn.set_result(None)
-                break
+        self._waiting.clear()
 
     def _transact(self, group: list[_Job]) -> None:
         con = self._con
