@@ -1,0 +1,232 @@
+"""Runs a provider: source, raw copy, mapping, spool and sink, side by side and without losing a record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adapters.delivery import Delivery, DeliveryLimits
+from adapters.errors import AdapterError, SettingError, TransientError
+from adapters.intake import Intake
+from adapters.provider import Provider
+from adapters.raw import RawStore
+from adapters.retry import BackOff
+from adapters.settings import AdapterSettings
+from adapters.sink import Sink
+from adapters.sources.chunk import Source
+from adapters.sources.files import FileOptions, FileSource
+from adapters.sources.rest import RestSource
+from adapters.state import AdapterState, Counts, stream_lock
+
+_SPOOL_POLL_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; the runner changes it in place and then calls the caller back."""
+
+    stream: str
+    unit: str = ""
+    unit_done: float | None = None
+    """How much of the unit is read, 0 to 1, where the source knows."""
+    counts: Counts = field(default_factory=Counts)
+    """What became of the records of this run."""
+    sent: int = 0
+    delivered: int = 0
+    retried: int = 0
+    problem: str = ""
+    """Why delivery or reading waits; empty while all goes well."""
+    units: dict[str, None] = field(default_factory=dict)
+    """The units read in this run, in order."""
+    stopped: bool = False
+    """The run was asked to stop before it was through."""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+async def run_provider(
+    provider: Provider,
+    sink: Sink,
+    data_dir: Path,
+    stop: asyncio.Event,
+    progress: ProgressCallback | None = None,
+    *,
+    location: str | None = None,
+    tenant: str | None = None,
+    follow: bool = True,
+    settings: AdapterSettings | None = None,
+) -> Progress:
+    """Run a provider until stopped, or with `follow=False` until what there is now is delivered.
+
+    `location` is the file, folder or base URL to read in place of the manifest's. Raises SettingError for what the
+    caller must put right; with `follow=False` also TransientError and PermanentError when the source or the API failed.
+    Whatever ends a run, the next one with the same data folder goes on where it was.
+    """
+    chosen = settings or AdapterSettings()
+    missing = provider.manifest.missing_secrets()
+    if missing:
+        raise SettingError(f"{provider.manifest.id} needs the environment variables {', '.join(missing)}")
+    with stream_lock(data_dir, provider.manifest.stream):
+        state = await asyncio.to_thread(AdapterState, data_dir)
+        try:
+            run = _Run(provider, sink, data_dir, state, stop, progress, location, tenant, follow, chosen)
+            return await run.run()
+        finally:
+            await asyncio.to_thread(state.close)
+
+
+class _Run:
+    """One run of one provider."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        sink: Sink,
+        data_dir: Path,
+        state: AdapterState,
+        stop: asyncio.Event,
+        callback: ProgressCallback | None,
+        location: str | None,
+        tenant: str | None,
+        follow: bool,
+        settings: AdapterSettings,
+    ) -> None:
+        manifest = provider.manifest
+        self._state = state
+        self._stop = stop
+        self._callback = callback
+        self._follow = follow
+        self._settings = settings
+        self._raw = RawStore(data_dir / "raw", manifest.stream)
+        self._source = open_source(provider, self._raw, location, settings)
+        self._pause = manifest.schedule.every.total_seconds() if manifest.schedule else manifest.source.pause_seconds
+        self._stream = state.stream_id(manifest.stream)
+        self._intake = Intake(provider, state, self._stream)
+        self._progress = Progress(manifest.stream)
+        self._reading = True
+        limits = DeliveryLimits(
+            settings.batch_entities,
+            settings.batch_bytes,
+            None if follow else settings.delivery_patience,
+            BackOff(settings.back_off_seconds, settings.back_off_limit_seconds),
+        )
+        self._delivery = Delivery(
+            manifest, state, self._stream, sink, tenant, limits, stop, self._on_delivered, self._on_retry
+        )
+
+    async def run(self) -> Progress:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read())
+                group.create_task(self._delivery.drain(lambda: self._reading))
+        except* AdapterError as errors:
+            error = _first_error(errors)
+            await asyncio.to_thread(self._state.note_run, self._stream, str(error))
+            raise error from None
+        finally:
+            await self._expire()
+        self._progress.stopped = self._stop.is_set()
+        return self._progress
+
+    async def _read(self) -> None:
+        failure: AdapterError | None = None
+        try:
+            while not self._stop.is_set():
+                failure = await self._read_through()
+                if not self._follow:
+                    break
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), self._pause)
+        finally:
+            self._reading = False
+            self._delivery.wake.set()
+        if failure is not None and not self._follow:
+            # What was read before the failure is delivered all the same; then the run ends with it.
+            await self._spool_below(1)
+            raise failure
+
+    async def _read_through(self) -> AdapterError | None:
+        """Read what is new once; return what went wrong with the source."""
+        try:
+            checkpoint = await asyncio.to_thread(self._state.checkpoint, self._stream)
+            async with aclosing(self._source.chunks(checkpoint)) as chunks:
+                async for chunk in chunks:
+                    counts, sent = await asyncio.to_thread(self._intake.take_in, chunk)
+                    self._delivery.wake.set()
+                    self._report_chunk(chunk.unit, chunk.done, counts, sent)
+                    await self._spool_below(self._settings.spool_bytes)
+                    if self._stop.is_set():
+                        return None
+        except SettingError:
+            raise
+        except AdapterError as error:
+            await asyncio.to_thread(self._state.note_run, self._stream, str(error))
+            if self._follow:
+                self._report_problem(str(error))
+            return error
+        await asyncio.to_thread(self._state.note_run, self._stream)
+        await self._expire()
+        return None
+
+    async def _spool_below(self, limit: int) -> None:
+        """Wait while the spool holds `limit` bytes or more: the source keeps what is not read."""
+        while not self._stop.is_set():
+            self._delivery.settled.clear()
+            if await asyncio.to_thread(self._state.waiting, self._stream) < limit:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._delivery.settled.wait(), _SPOOL_POLL_SECONDS)
+
+    async def _expire(self) -> None:
+        days = self._settings.raw_days
+        if days is not None and not await asyncio.to_thread(self._state.waiting, self._stream):
+            await asyncio.to_thread(self._raw.expire, days)
+
+    def _report_chunk(self, unit: str, done: float | None, counts: Counts, sent: int) -> None:
+        progress = self._progress
+        progress.units[unit] = None
+        progress.unit, progress.unit_done = unit, done
+        progress.counts += counts
+        progress.sent += sent
+        self._report()
+
+    def _on_delivered(self, entities: int) -> None:
+        self._progress.delivered += entities
+        self._report_problem("")
+
+    def _on_retry(self, error: str) -> None:
+        self._progress.retried += 1
+        self._report_problem(error)
+
+    def _report_problem(self, problem: str) -> None:
+        self._progress.problem = problem
+        self._report()
+
+    def _report(self) -> None:
+        if self._callback is not None:
+            self._callback(self._progress)
+
+
+def open_source(provider: Provider, raw: RawStore, location: str | None, settings: AdapterSettings) -> Source:
+    """Return the source of a provider, ready to read."""
+    options = provider.manifest.source
+    if isinstance(options, FileOptions):
+        return FileSource(
+            options,
+            options.location(Path(location) if location else None),
+            raw,
+            chunk_records=settings.chunk_records,
+            settle_seconds=settings.settle_seconds,
+            max_document_bytes=settings.document_bytes,
+        )
+    return RestSource(options, raw, url=location, settings=settings)
+
+
+def _first_error(group: BaseExceptionGroup[AdapterError]) -> AdapterError:
+    """Return the error to report: one that the caller can put right before one that time may heal."""
+    found = [_first_error(each) if isinstance(each, BaseExceptionGroup) else each for each in group.exceptions]
+    return min(found, key=lambda error: isinstance(error, TransientError))
