@@ -1,0 +1,108 @@
+"""The broker keeps what its OpenAPI document promises: schemathesis sends what it allows and what it does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.testclient import TestClient
+
+from context_api.app import create_app
+from context_api.logs import configure
+from context_api.settings import ContextSettings, LimitSettings, LogSettings, Settings, StorageSettings
+
+EXAMPLES = 200
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+#: What is there before the first case: every attribute type, so that answers of every shape are checked.
+SEED: list[dict[str, Any]] = [
+    {
+        "id": f"urn:ngsi-ld:EVSE:demo:{number}",
+        "type": "EVSE",
+        "scope": ["/town/north"],
+        "ratedPower": {"type": "Property", "value": 11 * number, "unitCode": "KWT", "quality": {"value": "good"}},
+        "location": {"type": "GeoProperty", "value": {"type": "Point", "coordinates": [8.5, 47.4]}},
+        "nextTo": {"type": "Relationship", "object": "urn:ngsi-ld:EVSE:demo:1"},
+        "label": {"type": "LanguageProperty", "languageMap": {"en": "left", "de": "links"}},
+        "state": {"type": "VocabProperty", "vocab": "Free"},
+        "raw": {"type": "JsonProperty", "json": {"a": [1, None]}},
+        "phases": {"type": "ListProperty", "valueList": [1, 2, 3]},
+        "feeds": {"type": "ListRelationship", "objectList": ["urn:ngsi-ld:EVSE:demo:1"]},
+    }
+    for number in range(1, 4)
+]
+document = create_app(Settings()).openapi()
+generation = GenerationConfig(modes=list(schemathesis.GenerationMode))
+schema = schemathesis.openapi.from_dict(
+    document, config=SchemathesisConfig(projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+)
+sent: Counter[str] = Counter()
+answered: Counter[tuple[str, int]] = Counter()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Run the application in this process."""
+    path = tmp_path_factory.mktemp("openapi") / "test.db"
+    app = create_app(
+        Settings(
+            storage=StorageSettings(database=f"sqlite:///{path}", sqlite_synchronous="NORMAL"),
+            contexts=ContextSettings(context_timeout=0.2),
+            limits=LimitSettings(max_join_level=3),
+        )
+    )
+    configure(LogSettings(log_level="error"))
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as running:
+        yield running
+
+
+def test_the_document_served_is_the_one_tested(client: TestClient) -> None:
+    assert client.get("/openapi.json").json() == document
+
+
+turns = cycle([True, False])
+
+
+@schema.hook
+def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
+    return path_parameters
+
+
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+def test_answers_are_as_documented(case: schemathesis.Case, client: TestClient) -> None:
+    response = call(case, client)
+    operation = case.operation.label
+    sent[operation] += 1
+    answered[operation, response.status_code] += 1
+    case.validate_response(response, checks=CHECKS)
+
+
+def call(case: schemathesis.Case, client: TestClient) -> httpx.Response:
+    """Send a case as a client would: what schemathesis made for requests, given to httpx."""
+    made = case.as_transport_kwargs(base_url=str(client.base_url))
+    data = made.get("data")
+    body = {"content": data} if isinstance(data, bytes | str) else {"data": data, "json": made.get("json")}
+    response: httpx.Response = client.request(
+        made["method"], made["url"], params=made.get("params"), headers=made.get("headers"), **body
+    )
+    return response

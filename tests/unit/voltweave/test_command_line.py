@@ -1,0 +1,186 @@
+"""The command line: its ends, its messages, its reference, and that it starts without loading what it does not need."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from voltweave.commands.settings import MODULES, Setting, _text, all_settings, settings_classes
+from voltweave.problems import MEANINGS, ExitCode, Refused
+from voltweave.reference import cli_page
+from voltweave.serving import broker_settings, check_database, check_host
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+ANYWHERE = "0.0.0.0"  # noqa: S104 - it is refused
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `voltweave` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "voltweave", *arguments],
+        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "200"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--version"], ExitCode.DONE, "voltweave "),
+        (["model", "attributes", "EVSE"], ExitCode.DONE, "ratedPower"),
+        (["model", "attributes", "Chair"], ExitCode.REFUSED, "there is no class Chair"),
+        (["model", "classes", "--domain", "parking"], ExitCode.DONE, "ParkingSpot"),
+        (["model", "classes", "--domain", "kitchen"], ExitCode.REFUSED, "there is no domain kitchen"),
+        (["model", "units"], ExitCode.DONE, "KWH"),
+        (["model", "context"], ExitCode.DONE, '"@context"'),
+        (["model", "context", "x"], ExitCode.REFUSED, "there is no context x"),
+        (["serve", "--host", ANYWHERE], ExitCode.REFUSED, "without an issuer"),
+        (["serve", "--host", "example.org"], ExitCode.REFUSED, "will not listen on example.org"),
+        (["serve", "--database", "postgresql://localhost/v"], ExitCode.REFUSED, "later release"),
+        (["serve", "--database", "mysql://localhost/v"], ExitCode.REFUSED, "sqlite:///FILE"),
+        (["serve", "--port", "0"], ExitCode.USAGE, "--port"),
+        (["sing"], ExitCode.USAGE, "sing"),
+        (["query", "--near", "here"], ExitCode.REFUSED, "LON,LAT,METRES"),
+        (["query", "--server", "ftp://127.0.0.1"], ExitCode.REFUSED, "no http URL"),
+        (["query", "--output", "xml"], ExitCode.USAGE, "geojson"),
+        (["adapters", "check", "nobody"], ExitCode.REFUSED, "nobody"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_each_end_has_its_code_and_its_words(arguments: list[str], code: ExitCode, said: str) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == code, ended.stderr
+    assert said in (ended.stdout if code == ExitCode.DONE else ended.stderr)
+    assert "Traceback" not in ended.stderr
+    assert code == ExitCode.DONE or not ended.stdout
+
+
+def test_a_server_that_is_away_is_said_with_what_to_do() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        ended = run("query", "--type", "EVSE", "--server", f"http://127.0.0.1:{unused.getsockname()[1]}")
+    assert ended.returncode == ExitCode.UNREACHABLE
+    assert "voltweave up" in ended.stderr
+
+
+def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run("serve", "--port", port, "--database", f"sqlite:///{tmp_path}/v.db")
+    assert ended.returncode == ExitCode.REFUSED
+    assert "--port" in ended.stderr
+
+
+def test_a_wrong_setting_is_named() -> None:
+    ended = run("serve", VOLTWEAVE_PORT="many")
+    assert ended.returncode == ExitCode.REFUSED
+    assert "VOLTWEAVE_PORT" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_fault_of_our_own_shows_no_traceback_unless_asked() -> None:
+    broken = (
+        "import sys\nfrom voltweave import cli\ncli.app.command('x')(lambda: 1 / 0)\nsys.argv = ['voltweave', 'x']\n"
+    )
+    command = [sys.executable, "-c", broken + "cli.main()"]
+    quiet = subprocess.run(command, capture_output=True, text=True, check=False)
+    loud = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"VOLTWEAVE_TRACEBACK": "1"}
+    )
+    assert quiet.returncode == ExitCode.INTERNAL
+    assert "ZeroDivisionError" in quiet.stderr
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom voltweave.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+    heavy = {"fastapi", "uvicorn", "sqlalchemy", "rdflib", "httpx", "pydantic", "lxml", "yaml", "ontology", "asyncio"}
+    assert "typer" in loaded
+    assert heavy.isdisjoint(loaded)
+
+
+def test_completion_knows_the_commands() -> None:
+    ended = run(_VOLTWEAVE_COMPLETE="complete_bash", COMP_WORDS="voltweave s", COMP_CWORD="1")
+    shell = run("--show-completion", "bash")
+    assert ended.stdout.split() == ["serve", "settings"] or "complete_bash" in shell.stdout
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    page = (CHECKOUT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert page == cli_page(), "docs/reference/cli.md is out of date: make docs"
+    for code in ExitCode:
+        assert re.search(rf"^\| {code.value} \| {code.name.lower()} \|", page, re.MULTILINE)
+    assert set(MEANINGS) == set(ExitCode)
+    assert "## `voltweave up`" in page
+
+
+def test_every_settings_class_of_every_package_is_listed() -> None:
+    modules = {f"{path.parent.name}.settings" for path in CHECKOUT.glob("*/settings.py")}
+    assert modules == set(MODULES)
+    listed = list(all_settings())
+    fields = sum(len(settings_class.model_fields) for settings_class in settings_classes())
+    assert len(listed) == fields
+    assert len({setting.name for setting in listed}) == fields
+    assert all(setting.description for setting in listed)
+
+
+def test_settings_show_the_value_in_force() -> None:
+    listed = {s["name"]: Setting(**s) for s in json.loads(run("settings", "--json", VOLTWEAVE_PORT="7777").stdout)}
+    assert listed["VOLTWEAVE_PORT"].current == "7777"
+    assert listed["VOLTWEAVE_PORT"].default == "9090"
+    assert "VOLTWEAVE_TOWN_SEED" in run("settings").stdout
+
+
+def test_secrets_are_masked() -> None:
+    assert _text(SecretStr("hush")) == "(set)"
+    assert _text(SecretStr("")) == "(not set)"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_is_served(host: str) -> None:
+    check_host(host)
+
+
+@pytest.mark.parametrize("host", [ANYWHERE, "::", "192.0.2.1", "localhost.example.org", ""])
+def test_nothing_but_loopback_is_served(host: str) -> None:
+    with pytest.raises(Refused):
+        check_host(host)
+
+
+def test_the_folder_of_a_new_database_is_made(tmp_path: Path) -> None:
+    check_database(f"sqlite:///{tmp_path}/new/deep/v.db")
+    assert (tmp_path / "new" / "deep").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match="cannot be made"):
+        check_database(f"sqlite:///{tmp_path}/file/v.db")
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "voltweave.db", "sqlite://host/x.db"])
+def test_what_names_no_sqlite_file_is_refused(url: str) -> None:
+    with pytest.raises(Refused):
+        check_database(url)
+
+
+def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VOLTWEAVE_PORT", "7777")
+    database = f"sqlite:///{tmp_path}/v.db"
+    assert broker_settings(None, None, database).server.port == 7777
+    assert broker_settings(None, 7778, database).server.port == 7778
+    assert broker_settings(None, None, database).storage.database == database

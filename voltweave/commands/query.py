@@ -1,0 +1,179 @@
+"""`voltweave query`: ask a running server for entities (CIM 009 clause 5.7.2)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from voltweave.output import console, tell, write
+from voltweave.problems import Refused, Rejected, Unreachable
+
+if TYPE_CHECKING:
+    import httpx
+
+CONTEXT = "https://w3id.org/voltweave/contexts/cim.jsonld"
+_COLUMN_WIDTH = 16
+_LINK_RELATION = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
+
+
+class Output(StrEnum):
+    """How entities are shown."""
+
+    table = "table"
+    json = "json"
+    geojson = "geojson"
+
+
+def query(
+    type_: Annotated[str | None, typer.Option("--type", help="Entity type, or several: A,B or (A|B).")] = None,
+    q: Annotated[
+        str | None, typer.Option("--q", help="Filter on attributes: 'energyDelivered>30;status==\"completed\"'.")
+    ] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="Entity ids, separated by commas.")] = None,
+    near: Annotated[str | None, typer.Option(help="LON,LAT,METRES: entities at most so far from a point.")] = None,
+    georel: Annotated[
+        str | None, typer.Option(help="Geographical relation, with --geometry and --coordinates.")
+    ] = None,
+    geometry: Annotated[str | None, typer.Option(help="Point, Polygon ... of the relation.")] = None,
+    coordinates: Annotated[str | None, typer.Option(help="Coordinates of that geometry, as JSON.")] = None,
+    geoproperty: Annotated[str | None, typer.Option(help="Attribute with the geometry. [default: location]")] = None,
+    pick: Annotated[
+        str | None, typer.Option(help="Attributes to show, separated by commas; id and type count.")
+    ] = None,
+    join: Annotated[str | None, typer.Option(help="Linked entities: inline or flat.")] = None,
+    join_level: Annotated[int | None, typer.Option(min=1, help="How deep links are followed.")] = None,
+    order_by: Annotated[str | None, typer.Option(help="Attribute to order by; ATTRIBUTE;desc for descending.")] = None,
+    limit: Annotated[int, typer.Option(min=0, max=1000, help="Entities to show; 0 with --count counts alone.")] = 20,
+    offset: Annotated[int, typer.Option(min=0, help="Entities to leave out.")] = 0,
+    count: Annotated[bool, typer.Option("--count", help="Say how many entities match.")] = False,
+    output: Annotated[Output, typer.Option("--output", "-o", help="How entities are shown.")] = Output.table,
+    server: Annotated[str | None, typer.Option(help="URL of the server. [default: http://127.0.0.1:9090]")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant to ask. [default: the default tenant]")] = None,
+    context: Annotated[str, typer.Option(help="URL of the @context of the names used.")] = CONTEXT,
+) -> None:
+    """Ask a running server for entities."""
+    if near is not None:
+        georel, geometry, coordinates = _near(near)
+    parameters: dict[str, str | int | None] = {
+        "type": type_, "q": q, "id": id_, "georel": georel, "geometry": geometry, "coordinates": coordinates,
+        "geoproperty": geoproperty, "pick": pick, "join": join, "joinLevel": join_level, "orderBy": order_by,
+        "limit": limit, "offset": offset or None, "count": "true" if count or limit == 0 else None,
+    }  # fmt: skip
+    if output is not Output.geojson:
+        parameters["format"] = "simplified"
+    given = {name: value for name, value in parameters.items() if value is not None}
+    headers = {"Accept": "application/geo+json" if output is Output.geojson else "application/json"}
+    headers["Link"] = f"<{context}>; {_LINK_RELATION}"
+    if tenant:
+        headers["NGSILD-Tenant"] = tenant
+    _show(_answer(server, given, headers), output)
+
+
+def _near(text: str) -> tuple[str, str, str]:
+    """Return georel, geometry and coordinates of LON,LAT,METRES."""
+    try:
+        longitude, latitude, metres = (float(part) for part in text.split(","))
+    except ValueError:
+        raise Refused(f"--near {text}: not LON,LAT,METRES", "For example --near 12.643,42.561,500") from None
+    return f"near;maxDistance=={metres:g}", "Point", f"[{longitude},{latitude}]"
+
+
+def _answer(server: str | None, parameters: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+    """Return the server's answer; raises Unreachable or Rejected."""
+    import httpx
+
+    from voltweave.settings import ClientSettings
+
+    settings = ClientSettings()
+    base = (server or settings.server_url or _own_server()).rstrip("/")
+    try:
+        response = httpx.get(
+            f"{base}/ngsi-ld/v1/entities",
+            params=parameters,
+            headers=headers,
+            timeout=settings.client_timeout,
+            trust_env=False,
+        )
+    except httpx.InvalidURL as error:
+        raise Refused(f"{base} is no URL: {error}", "For example --server http://127.0.0.1:9090") from None
+    except httpx.UnsupportedProtocol:
+        raise Refused(f"{base} is no http URL", "For example --server http://127.0.0.1:9090") from None
+    except httpx.TransportError as error:
+        hint = "Start one with `voltweave up`, or say where it is with --server URL"
+        raise Unreachable(f"{base} does not answer: {error}", hint) from None
+    if response.status_code != 200:
+        raise Rejected(f"the server refused the query: {_problem(response)}")
+    return response
+
+
+def _own_server() -> str:
+    from context_api.settings import ServerSettings
+
+    return f"http://127.0.0.1:{ServerSettings().port}"
+
+
+def _problem(response: httpx.Response) -> str:
+    """Return what a problem document says (CIM 009 clause 5.5.2)."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        return f"status {response.status_code}"
+    parts = [str(document[name]) for name in ("title", "detail") if document.get(name)]
+    return ": ".join(parts) or f"status {response.status_code}"
+
+
+def _show(response: httpx.Response, output: Output) -> None:
+    total = response.headers.get("NGSILD-Results-Count")
+    document = response.json()
+    if output is not Output.table:
+        import json
+
+        write(json.dumps(document, ensure_ascii=False, indent=2))
+    elif document:
+        console().print(_table(document, console().width))
+    if total is not None:
+        if output is Output.table:
+            write(f"{total} entities match")
+        else:
+            tell(f"{total} entities match")
+    elif output is Output.table and not document:
+        tell("no entity matches")
+
+
+def _table(entities: list[dict[str, Any]], width: int) -> Any:
+    """Return a row an entity where the columns have room, else a block of lines an entity."""
+    from rich.table import Table
+
+    columns = ["id", *sorted({name for entity in entities for name in entity} - {"id", "type", "@context"})]
+    if len(columns) * _COLUMN_WIDTH <= width:
+        table = Table(box=None, pad_edge=False)
+        for name in columns:
+            table.add_column(name, overflow="fold")
+        for entity in entities:
+            table.add_row(*(_cell(entity.get(name)) for name in columns))
+        return table
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for entity in entities:
+        for name in columns:
+            if name in entity:
+                table.add_row("" if name == "id" else f"  {name}", _cell(entity[name]))
+    return table
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as text; a time or date without the object around it."""
+    import json
+
+    from rich.text import Text
+
+    if value is None:
+        return ""
+    if isinstance(value, dict) and value.keys() == {"@type", "@value"}:
+        value = value["@value"]
+    return Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

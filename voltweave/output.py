@@ -1,0 +1,45 @@
+"""Where commands write: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def console() -> Console:
+    """Return the console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+@cache
+def messages() -> Console:
+    """Return the console for messages and progress."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def write(text: str) -> None:
+    """Write a result as it is, for programs to read."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def tell(message: str) -> None:
+    """Say how things stand."""
+    messages().print(message, markup=False, soft_wrap=True)
+
+
+def tell_problem(message: str, hint: str = "") -> None:
+    """Say what went wrong and what to do."""
+    from rich.text import Text
+
+    messages().print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    if hint:
+        messages().print(Text(hint), soft_wrap=True)

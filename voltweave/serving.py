@@ -1,0 +1,152 @@
+"""A server process: the checks before it starts, the socket it listens on, its event loop and its clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from voltweave.problems import Refused
+
+if TYPE_CHECKING:
+    from context_api.settings import Settings
+
+_GRACE_SECONDS = 5
+
+
+def broker_settings(host: str | None, port: int | None, database: str | None) -> Settings:
+    """Return the broker's settings, with what the command line names in the place of the environment's.
+
+    Raises Refused for an address or database that this release does not serve.
+    """
+    from context_api.settings import ServerSettings, Settings, StorageSettings
+
+    server_given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    server = ServerSettings(**server_given)  # type: ignore[arg-type]
+    storage = StorageSettings(database=database) if database is not None else StorageSettings()
+    check_host(server.host)
+    check_database(storage.database)
+    return Settings(server=server, storage=storage)
+
+
+def check_host(host: str) -> None:
+    """Refuse an address that others can reach: without an issuer they could change everything (decision 22)."""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback:
+        raise Refused(
+            f"will not listen on {host}: without an issuer of tokens, whoever reaches it could change all data",
+            "Listen on 127.0.0.1 or ::1. From elsewhere use a tunnel: ssh -L 9090:127.0.0.1:9090 THIS-MACHINE",
+        )
+
+
+def check_database(url: str) -> None:
+    """Refuse a database that is no SQLite file; make the folder of one that is new."""
+    scheme, _, rest = url.partition("://")
+    if scheme.split("+")[0] in ("postgresql", "postgres"):
+        raise Refused(
+            "PostgreSQL comes with a later release; this one keeps its data in SQLite",
+            "Use --database sqlite:///FILE",
+        )
+    file = rest.removeprefix("/")
+    if scheme != "sqlite" or not rest.startswith("/") or not file or file == ":memory:":
+        raise Refused(f"{url} is no database that Voltweave knows", "Use --database sqlite:///FILE")
+    try:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"the folder of {file} cannot be made: {error.strerror}") from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raises Refused where the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Refused(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            "Another Voltweave may run there already. Stop it, or choose another port with --port",
+        ) from error
+
+
+def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine with an event that Ctrl-C and SIGTERM set; a second Ctrl-C ends the process at once."""
+    import uvloop
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        with _signals_to(stop):
+            await main(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+@asynccontextmanager
+async def serving(application: Any, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve an ASGI application while the block runs, after its start-up and before its shut-down."""
+    server = _Server(
+        uvicorn.Config(
+            application,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
+    task = asyncio.create_task(server.serve([listener]))
+    await _started(server, task)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to the process around it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    while not server.started:
+        if task.done():
+            task.result()
+            raise Refused("the server could not start; the lines above say why")
+        await asyncio.sleep(0.01)
+
+
+@contextmanager
+def _signals_to(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            sys.stderr.write("stopped at once\n")
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
