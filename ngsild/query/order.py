@@ -26,6 +26,7 @@ MAX_KEYS = 20
 _DIRECTIONS = ("asc", "desc", "dist-asc", "dist-desc")
 # The datatype comparison order of clause 4.23.2; null is the last in both directions.
 _GEO, _NUMBER, _STRING, _OBJECT, _ARRAY, _BOOLEAN, _TIME, _DATE, _DATE_TIME, _NULL = range(10)
+ARRAY_PLACE = bytes([_ARRAY])
 _MOMENTS = ((_DATE_TIME, parse_date_time), (_DATE, parse_date), (_TIME, parse_time))
 
 
@@ -120,11 +121,16 @@ def _values(entity: Entity, key: OrderKey, ordering: Ordering, view: View) -> It
 
 
 def _places(target: Target, descending: bool, tag: str | None) -> Iterator[bytes]:
-    if not target.scalars:
-        yield bytes([_ARRAY])
+    if target.members or not target.scalars:
+        yield ARRAY_PLACE
     for element in target.scalars:
-        rank, place = _place(element, tag)
-        yield bytes([0 if rank == _NULL and descending else rank]) + place
+        yield element_place(element, descending, tag)
+
+
+def element_place(element: Element, descending: bool, tag: str | None) -> bytes:
+    """Return the place of one scalar."""
+    rank, place = _place(element, tag)
+    return bytes([0 if rank == _NULL and descending else rank]) + place
 
 
 def _place(element: Element, tag: str | None) -> tuple[int, bytes]:
@@ -132,7 +138,7 @@ def _place(element: Element, tag: str | None) -> tuple[int, bytes]:
         case Kind.NUMBER:
             return _NUMBER, _number_bytes(element.value)
         case Kind.BOOLEAN:
-            return _BOOLEAN, bytes([element.value])
+            return _BOOLEAN, bytes([bool(element.value)])
         case Kind.SYSTEM_TIME:
             return _DATE_TIME, _moment_bytes(element.value)
         case Kind.OTHER:

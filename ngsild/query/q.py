@@ -268,10 +268,11 @@ class Parser:
         if literal is not None:
             return literal[1:-1].replace('\\"', '"')
         start, depth = self.position, 0
-        while self.position < len(self.text) and self.text[self.position] not in ";|":
-            depth += {"(": 1, ")": -1}.get(self.text[self.position], 0)
-            if depth < 0:
+        while self.position < len(self.text):
+            character = self.text[self.position]
+            if depth == 0 and character in ";|)":
                 break
+            depth += {"(": 1, ")": -1}.get(character, 0)
             self.position += 1
         if start == self.position:
             self.fail("a pattern")

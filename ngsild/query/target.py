@@ -104,7 +104,7 @@ def _entity_member(entity: Entity, name: str) -> Iterator[Target]:
     if name == "id":
         yield Target((Element(Kind.URI, entity.id),))
     elif name == "type":
-        yield _uris(sorted(entity.types))
+        yield _uris(sorted(entity.types) if len(entity.types) > 1 else entity.types[0])
     elif name == "scope" and entity.scope:
         yield _json(entity.scope if len(entity.scope) > 1 else entity.scope[0])
     elif name == "createdAt":

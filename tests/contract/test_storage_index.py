@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context_api.settings import StorageSettings
+from context_api.storage.index_rows import Kind
 from context_api.storage.port import Change, Outcome, Tenant
 from context_api.storage.sqlite import SqliteStore
 from context_api.storage.sqlite_file import connect
@@ -162,6 +163,17 @@ def test_index_rows_are_those_of_a_fresh_insert(states: list[Entity | None], tog
     assert {(a, d) for a, d, *_ in found["value"]} == {
         (a, i.get("datasetId", "")) for a, attribute in last.attributes.items() for i in instances(attribute)
     }
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, True), (0, False), (True, 1.0), (2, 2.0)])
+def test_values_that_only_python_holds_equal_are_told_apart(first: Any, second: Any) -> None:
+    states = [
+        Entity(ENTITY, [f"{CIM}A"], {f"{CIM}p": {"type": "Property", "value": value}}) for value in (first, second)
+    ]
+    found = asyncio.run(indexed([*states], together=False))
+    assert found == asyncio.run(indexed([states[1]], together=False))
+    kinds = [row[4] for row in found["value"]]
+    assert kinds == [Kind.BOOLEAN if isinstance(second, bool) else Kind.NUMBER]
 
 
 def test_every_attribute_type_occurred() -> None:

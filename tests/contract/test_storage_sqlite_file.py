@@ -92,6 +92,18 @@ async def test_foreign_databases_are_refused_and_left_alone(database: Any, sql: 
 
 
 @pytest.mark.anyio
+async def test_absent_tables_are_added_to_a_known_database(broker: Any, database: Any) -> None:
+    entity = broker.entity("1")
+    await broker.create(entity)
+    await broker.store.close()
+    with closing(sqlite3.connect(database.path)) as con:
+        con.execute("DROP TABLE epoch")
+    await broker.store.start()
+    assert broker.rows("SELECT * FROM epoch") == []
+    assert await broker.get(entity.id)
+
+
+@pytest.mark.anyio
 async def test_the_folder_is_made(tmp_path: Path) -> None:
     store = SqliteStore(StorageSettings(database=f"sqlite:///{tmp_path}/deep/er/a.db"))
     await store.start()

@@ -225,6 +225,23 @@ async def test_writers_wait_when_the_queue_is_full(database: Any, broker: Any) -
     await broker.store.start()
 
 
+async def test_callers_that_go_away_while_they_wait_hold_up_nobody(database: Any, broker: Any) -> None:
+    await broker.store.close()
+    store = database.store(max_queued_writes=1)
+    await store.start()
+    changes = [broker.creation(broker.entity(str(i))) for i in range(60)]
+    tasks = [asyncio.ensure_future(store.write(broker.tenant, [change])) for change in changes]
+    await asyncio.sleep(0)
+    for task in tasks[1::2]:
+        task.cancel()
+    async with asyncio.timeout(30):
+        kept = await asyncio.gather(*tasks[::2])
+    assert kept == [[Outcome.DONE]] * 30
+    assert await store.retrieve(broker.tenant, changes[1].entity_id) is None
+    await store.close()
+    await broker.store.start()
+
+
 async def test_a_caller_that_goes_away_loses_nothing(broker: Any) -> None:
     entity = broker.entity("1", {"soc": number(1)})
     task = asyncio.ensure_future(broker.create(entity))
