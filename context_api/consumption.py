@@ -39,6 +39,7 @@ from ngsild.query import (
     parse_scope_q,
     parse_type_selection,
 )
+from ngsild.query.types import has_type
 from ngsild.render import Format, Representation
 
 LOCATION = "https://uri.etsi.org/ngsi-ld/location"
@@ -254,7 +255,7 @@ async def retrieve_entity(
 ) -> Found | None:
     """Retrieve Entity (clause 5.7.1); None where it is unknown, of other types, or has none of the attributes."""
     entity = await _read_one(broker, tenant, entity_id, restriction)
-    if entity is None or (types is not None and not has_type(types, entity)):
+    if entity is None or (types is not None and not has_type(types, entity.types)):
         return None
     wanted = _any_of(view)
     if wanted is not None and not wanted & choose_datasets(entity, view.datasets).attributes.keys():
@@ -284,12 +285,6 @@ def _as_seen(entity: Entity, restriction: Restriction) -> Entity:
     if restriction is EVERYTHING:
         return entity
     return replace(entity, attributes={k: v for k, v in entity.attributes.items() if not restriction.hides(k)})
-
-
-def has_type(selection: HasType, entity: Entity) -> bool:
-    """Tell whether an entity has the types of a selection (clause 4.17)."""
-    types = set(entity.types)
-    return any(alternative <= types for alternative in selection.any_of)
 
 
 async def query_entities(

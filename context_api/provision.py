@@ -8,7 +8,7 @@ where they go. A change is read, computed and written on condition of the versio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from context_api.broker import Broker
@@ -28,14 +28,16 @@ from ngsild.merge import (
     replace_entity,
     update_attributes,
 )
-from ngsild.problems import AlreadyExists, Conflict, ResourceNotFound
-from ngsild.query.ast import HasType
+from ngsild.problems import AlreadyExists, Problem, ResourceNotFound
+from ngsild.query import HasType
+from ngsild.query.types import has_type
 from ngsild.simplified import expand_simplified
 
 Compute = Callable[[Entity, int], Update]
 """(entity as stored, moment) -> what becomes of it."""
 
-_TRIES = 8
+#: Lost races after which a change is computed under the lock (decision 12).
+_TRIES = 3
 
 
 def not_found(entity_id: str) -> ResourceNotFound:
@@ -57,9 +59,7 @@ async def change_entity(
     """Read an entity, compute what becomes of it and write that; again when another write came between."""
     for _ in range(_TRIES):
         [before] = await broker.store.read(tenant, [entity_id])
-        if before is None or (
-            types is not None and not any(alternative <= set(before.types) for alternative in types.any_of)
-        ):
+        if before is None or (types is not None and not has_type(types, before.types)):
             raise not_found(entity_id)
         now = max(broker.now(), before.modified_at)
         update = compute(before, now)
@@ -71,7 +71,33 @@ async def change_entity(
             return update
         if outcome is Outcome.MISSING:
             raise not_found(entity_id)
-    raise Conflict(f"{entity_id}: other writes came between {_TRIES} times")
+    return await _change_locked(broker, tenant, entity_id, types, operation, compute)
+
+
+async def _change_locked(
+    broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None, operation: str, compute: Compute
+) -> Update:
+    """Do the same with no other write in between."""
+    updates: list[Update | Problem] = []
+
+    def changes(found: Sequence[Entity | None]) -> list[Change]:
+        try:
+            [before] = found
+            if before is None or (types is not None and not has_type(types, before.types)):
+                raise not_found(entity_id)
+            now = max(broker.now(), before.modified_at)
+            update = compute(before, now)
+        except Problem as problem:
+            updates.append(problem)
+            return []
+        updates.append(update)
+        change = change_of(before, update, now, operation)
+        return [] if change is None else [change]
+
+    await broker.store.write_locked(tenant, [entity_id], changes)
+    if isinstance(updates[-1], Problem):
+        raise updates[-1]
+    return updates[-1]
 
 
 def change_of(before: Entity, update: Update, now: int, operation: str) -> Change | None:
@@ -94,17 +120,15 @@ async def _commit(broker: Broker, tenant: Tenant, changes: list[Change]) -> list
 
 async def delete_entity(broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None) -> None:
     """Delete Entity (clause 5.6.6); its history stays (decision 8)."""
-    for _ in range(_TRIES):
-        [before] = await broker.store.read(tenant, [entity_id])
-        if before is None or (
-            types is not None and not any(alternative <= set(before.types) for alternative in types.any_of)
-        ):
-            raise not_found(entity_id)
-        change = Change(entity_id, before, None, max(broker.now(), before.modified_at), "deleteEntity")
-        [outcome] = await _commit(broker, tenant, [change])
-        if outcome is Outcome.DONE:
-            return
-    raise Conflict(f"{entity_id}: other writes came between {_TRIES} times")
+
+    def changes(found: Sequence[Entity | None]) -> list[Change]:
+        [before] = found
+        if before is None or (types is not None and not has_type(types, before.types)):
+            return []
+        return [Change(entity_id, before, None, max(broker.now(), before.modified_at), "deleteEntity")]
+
+    if Outcome.DONE not in await broker.store.write_locked(tenant, [entity_id], changes):
+        raise not_found(entity_id)
 
 
 def appending(broker: Broker, fragment: Fragment, overwrite: bool) -> Compute:

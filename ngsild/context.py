@@ -149,38 +149,6 @@ def content_key(contexts: Sequence[LocalContext | None]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def expand_keys(value: Any, terms: Terms, member: str = "value") -> Any:
-    """Return a compound Property value with its keys expanded to IRIs, at every depth.
-
-    Values are kept as sent: the datatype that a term declares describes them and does not change them. Keywords and the
-    names `id` and `type` are kept too. Raises BadRequestData, naming the member, when two keys mean the same IRI.
-    """
-    if isinstance(value, list):
-        return [expand_keys(item, terms, member) for item in value]
-    if not isinstance(value, dict):
-        return value
-    expanded: dict[str, Any] = {}
-    for key, item in value.items():
-        iri = key if _is_kept(key) else terms.expand(key)
-        if iri in expanded:
-            raise BadRequestData(f"{member}: {key!r} and another key both mean {iri}")
-        expanded[iri] = expand_keys(item, terms, f"{member}.{key}")
-    return expanded
-
-
-def compact_keys(value: Any, terms: Terms) -> Any:
-    """Return a compound Property value with its keys compacted: the inverse of `expand_keys`."""
-    if isinstance(value, list):
-        return [compact_keys(item, terms) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {key if _is_kept(key) else terms.compact(key): compact_keys(item, terms) for key, item in value.items()}
-
-
-def _is_kept(key: str) -> bool:
-    return not key or key.startswith("@") or key in _KEYWORD_ALIASES
-
-
 def _remember(memory: dict[str, str], key: str, value: str) -> str:
     if len(memory) >= _MEMO_SIZE:
         memory.clear()

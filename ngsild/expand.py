@@ -299,7 +299,10 @@ def expand_value(path: str, value: Any, terms: Terms, nulls: Nulls = Nulls.NEVER
             elif key.startswith("@") or key in ("", "id"):
                 expanded[key] = item
             else:
-                expanded[terms.expand(key)] = expand_value(f"{path}.{key}", item, terms, nulls)
+                iri = terms.expand(key)
+                if iri in expanded:
+                    raise BadRequestData(f"{path}.{key}: another key of this object also means {iri}")
+                expanded[iri] = expand_value(f"{path}.{key}", item, terms, nulls)
         return expanded
     if isinstance(value, list):
         return [expand_value(path, item, terms, nulls) for item in value]

@@ -6,7 +6,7 @@ version is still the one that was read (decision 12). All times are microseconds
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -111,6 +111,10 @@ class AttributeInfo:
     types: frozenset[str]
 
 
+Compute = Callable[[Sequence[Entity | None]], Sequence[Change]]
+"""(entities as stored, None where there is none) -> the changes to them."""
+
+
 class Store(Protocol):
     """Entities, their history and the change log of every tenant."""
 
@@ -125,6 +129,9 @@ class Store(Protocol):
 
     async def write(self, tenant: Tenant, changes: Sequence[Change], atomic: bool = False) -> list[Outcome]:
         """Commit changes with their history, index rows and change log; with `atomic`, all of them or none."""
+
+    async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
+        """Read entities, compute their changes and commit these with no other write in between (decision 12)."""
 
     async def read(self, tenant: Tenant, ids: Sequence[str]) -> list[Entity | None]:
         """Return entities in the stored form, None where there is none; what has expired is absent (clause 4.22)."""

@@ -17,6 +17,7 @@ from context_api.storage.port import (
     DEFAULT_TENANT,
     AttributeInfo,
     Change,
+    Compute,
     Outcome,
     Page,
     Row,
@@ -88,6 +89,10 @@ class SqliteStore:
     async def write(self, tenant: Tenant, changes: Sequence[Change], atomic: bool = False) -> list[Outcome]:
         """Commit changes with their history, index rows and change log; with `atomic`, all of them or none."""
         return await self._writer.write(tenant, changes, atomic) if changes else []
+
+    async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
+        """Read entities, compute their changes and commit these with no other write in between (decision 12)."""
+        return await self._writer.write_locked(tenant, ids, compute)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do other work on the connection that writes, in a transaction; the work is done with when it returns."""

@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from context_api.storage.batch import Batch, Counters, Stored
-from context_api.storage.codec import decode
+from context_api.storage.codec import decode, entity_key
 from context_api.storage.names import Names
-from context_api.storage.port import Change, Outcome, Row, Tenant
+from context_api.storage.port import Change, Compute, Outcome, Row, Tenant
+from context_api.storage.sqlite_reads import read
 from context_api.storage.statements import ROW_COLUMNS, select_by_key
 
 
@@ -39,6 +40,12 @@ class Transaction:
             if any(outcome is not Outcome.DONE for outcome in outcomes):
                 return [Outcome.UNDONE if outcome is Outcome.DONE else outcome for outcome in outcomes]
         return [self._apply(tenant, k, change) for k, change in zip(keys, changes, strict=True)]
+
+    def compute(self, tenant: Tenant, keys: Sequence[bytes], compute: Compute) -> list[Outcome]:
+        """Apply the changes that follow from what is stored now."""
+        self._batch.flush()
+        changes = compute(read(self.con, keys))
+        return [self._apply(tenant, entity_key(tenant.name, change.entity_id), change) for change in changes]
 
     def _judge_all(self, keys: Sequence[bytes], changes: Sequence[Change]) -> list[Outcome]:
         """Judge changes that must hold together; a second one of the same entity cannot."""

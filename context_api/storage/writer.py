@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from context_api.storage.batch import Counters
 from context_api.storage.codec import entity_key
 from context_api.storage.names import Names
-from context_api.storage.port import Change, Outcome, StorageError, Tenant
+from context_api.storage.port import Change, Compute, Outcome, StorageError, Tenant
 from context_api.storage.transaction import Transaction
 
 T = TypeVar("T")
@@ -64,6 +64,12 @@ class Writer:
         """Commit changes and return what became of each."""
         keys = [entity_key(tenant.name, change.entity_id) for change in changes]
         outcomes: list[Outcome] = await self._submit(lambda t: t.apply(tenant, keys, changes, atomic), keys, len(keys))
+        return outcomes
+
+    async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
+        """Read, compute and commit in one piece of the writer's transaction."""
+        keys = [entity_key(tenant.name, entity_id) for entity_id in ids]
+        outcomes: list[Outcome] = await self._submit(lambda t: t.compute(tenant, keys, compute), keys, len(keys))
         return outcomes
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -37,6 +37,7 @@ from ngsild.query.restriction import Restriction
 from ngsild.query.scope import scope_matches
 from ngsild.query.selection import EntityQuery
 from ngsild.query.target import Element, Kind, Target, View, expired, targets
+from ngsild.query.types import has_type
 
 LinkedEntity = Callable[[str], Entity | None]
 
@@ -91,7 +92,7 @@ def _entity_holds(node: HasId | IdMatches | HasType | InScope | GeoQuery, entity
         case IdMatches():
             return node.pattern.found_in(entity.id)
         case HasType():
-            return any(types <= set(entity.types) for types in node.any_of)
+            return has_type(node, entity.types)
         case InScope():
             return any(
                 all(any(scope_matches(pattern, scope) for scope in entity.scope) for pattern in group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ngsild.context import Terms
 from ngsild.names import is_name
@@ -37,6 +38,12 @@ def parse_type_selection(text: str, terms: Terms, parameter: str = "type") -> Ha
     if sum(map(len, alternatives)) > MAX_TYPES:
         raise TooComplexQuery(f"{parameter}: more than {MAX_TYPES} types")
     return HasType(tuple(alternatives))
+
+
+def has_type(selection: HasType, types: Iterable[str]) -> bool:
+    """Tell whether an entity with these types is selected."""
+    own = set(types)
+    return any(alternative <= own for alternative in selection.any_of)
 
 
 def _type(name: str, terms: Terms, parameter: str) -> str:

@@ -62,27 +62,11 @@ TERMS = CimTerms()
 
 # Entities: few names and values, so that queries hit.
 
-short_texts = st.sampled_from(
-    [
-        "",
-        "red",
-        "Rot",
-        "rés",
-        "z😀",
-        "￮",
-        "2020-01-01",
-        "2020-01-01T00:00:00Z",
-        "2020-01-01T00:00:00.5Z",
-        "10:00:00Z",
-        "10:00:00.25Z",
-        "1999-13-01",
-        "urn:x:1",
-        "urn:ngsi-ld:T:1",
-    ]
-)
-long_texts = st.sampled_from(
-    ["x" * 253, "x" * 254, "x" * 256, "x" * 257, "x" * 300, "x" * 300 + "y", "é" * 128, "é" * 129]
-)
+SHORT = ["", "red", "Rot", "rés", "z\U0001f600", "\uffee", "1999-13-01", "urn:x:1", "urn:ngsi-ld:T:1"]
+TIMES = ["2020-01-01", "2020-01-01T00:00:00Z", "2020-01-01T00:00:00.5Z", "10:00:00Z", "10:00:00.25Z"]
+#: About the lengths from which index rows hold no more than the beginning of a text.
+LONG = [*("x" * n for n in (253, 254, 256, 257, 300)), "x" * 253 + "y", "x" * 300 + "y", "é" * 128, "é" * 129]
+short_texts, long_texts = st.sampled_from(SHORT + TIMES), st.sampled_from(LONG)
 texts = st.one_of(short_texts, short_texts, long_texts)
 numbers = st.sampled_from([0, 1, -0.0, -2.5, 20, 20.5, 2**53 + 1, 2**53, 1e300, -7])
 scalars = st.one_of(numbers, texts, st.booleans())
@@ -429,3 +413,31 @@ def test_sql_finds_what_the_evaluator_finds(world: World) -> None:
     assert {what: seen[what] for what in everything if seen[what] < 5} == {}
     assert seen["some"] > EXAMPLES / 2
     assert seen["none"] > EXAMPLES / 2
+
+
+@pytest.mark.parametrize("form", ["{}", "{},1", '"r"..{}', '{}.."xz"'])
+def test_texts_of_every_length_compare(world: World, form: str) -> None:
+    held = [*SHORT, *TIMES, *LONG, LONG, [], 5, True]
+    found = [
+        Entity(f"urn:e:{n}", [CIM + "Car"], {CIM + "a": {"type": "Property", "value": value}}, created_at=NOW)
+        for n, value in enumerate(held)
+    ]
+    lookup = world.store(found)
+    for text in [*SHORT, *TIMES, *LONG]:
+        for operator in ["==", "!=", "<", "<=", ">", ">="] if form == "{}" else ["==", "!="]:
+            query = EntityQuery(q=parse_q("a" + operator + form.format(literal(text)), TERMS))
+            check(lookup, world.con, found, query, EVERYTHING)
+
+
+@pytest.mark.parametrize("value", ["1", "120", "149.5", "1..3", "-1,149", '"red"', "true"])
+@pytest.mark.parametrize("operator", ["==", "!="])
+def test_arrays_too_long_for_index_rows_are_read(world: World, operator: str, value: str) -> None:
+    held: list[Any] = [[*range(150)], [*range(100)], [120, 1], 1, 149, "red", [*["red"] * 101, True]]
+    found = [
+        Entity(f"urn:e:{n}", [CIM + "Car"], {CIM + "a": {"type": "ListProperty", "valueList": value}}, created_at=NOW)
+        if isinstance(value, list)
+        else Entity(f"urn:e:{n}", [CIM + "Car"], {CIM + "a": {"type": "Property", "value": value}}, created_at=NOW)
+        for n, value in enumerate(held)
+    ]
+    query = EntityQuery(q=parse_q(f"a{operator}{value}", TERMS), order=parse_order_by("a;desc", TERMS))
+    check(world.store(found), world.con, found, query, EVERYTHING)

@@ -57,11 +57,13 @@ async def test_same_value_written_again_is_history_when_it_has_another_time(brok
 async def test_a_replay_is_a_duplicate_and_another_value_at_that_time_is_not(broker: Any) -> None:
     entity = broker.entity("1", {"soc": number(1, T1, unitCode="P1")})
     await broker.create(entity)
+    first = (await broker.get(entity.id)).version
     await broker.delete(entity.id)
     shuffled = {"unitCode": "P1", "observedAt": T1, "value": 1, "type": "Property"}
     await broker.create(broker.entity("1", {"soc": shuffled}))
     told = [(time, num) for time, deleted, num in broker.history(entity, "soc") if not deleted]
     assert told == [(date_time(T1, "t"), 1.0)]
+    assert broker.rows("SELECT version FROM history WHERE num = 1.0") == [(first,)]
     await broker.update(entity.id, soc(number(5, T1, unitCode="P1")))
     assert sorted(num for _, deleted, num in broker.history(entity, "soc") if not deleted) == [1.0, 5.0]
 

@@ -145,6 +145,19 @@ async def test_one_bad_write_of_a_group_fails_alone(broker: Any) -> None:
     assert broker.rows("SELECT count(*) FROM change WHERE entity_id = ?", bad.id) == [(0,)]
 
 
+async def test_names_of_a_failed_write_are_not_taken_for_stored(broker: Any) -> None:
+    bad = broker.entity("bad", {"soc": number(1), "name": number("\ud800")}, types=[f"{CIM}Bus"])  # type: ignore[arg-type]
+    with pytest.raises(UnicodeEncodeError):
+        await broker.create(bad)
+    assert broker.rows("SELECT count(*) FROM name WHERE id > 0") == [(0,)]
+    good = broker.entity("good", {"range": number(1), "soc": number(2)}, types=[f"{CIM}Bay", f"{CIM}Bus"])
+    await broker.create(good)
+    assert [num for *_, num in broker.history(good, "soc")] == [2.0]
+    assert broker.rows("SELECT types FROM typeset JOIN entity ON typeset = typeset.id") == [
+        (orjson.dumps(sorted(good.types)).decode(),)
+    ]
+
+
 async def test_version_never_restarts(broker: Any) -> None:
     entity = broker.entity("1", {"soc": number(1)})
     seen = []

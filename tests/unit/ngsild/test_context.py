@@ -14,10 +14,8 @@ from ngsild.context import (
     CORE_NAMESPACE,
     DEFAULT_VOCABULARY,
     TermMap,
-    compact_keys,
     compile_terms,
     core_terms,
-    expand_keys,
 )
 from ngsild.core_context import core_document
 from ngsild.problems import BadRequestData
@@ -304,31 +302,6 @@ def test_equal_contexts_have_equal_keys() -> None:
         == compile_terms([{"b": "http://b/", "a": "http://a/"}]).content_key
     )
     assert compile_terms([{"a": "http://a/"}]).content_key != compile_terms([{"a": "http://b/"}]).content_key
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*NAMES, "ex:a", "id", "@type", ""]), inner)
-    ),
-    max_leaves=12,
-)
-
-
-@thorough
-@given(json_values)
-def test_compound_values_come_back(value: Any) -> None:
-    terms = compile_terms([USER])
-    stored = expand_keys(value, terms)
-    assert compact_keys(stored, terms) == value
-
-
-def test_compound_values_keep_their_values_and_refuse_equal_keys() -> None:
-    terms = compile_terms([USER])
-    stored = expand_keys({"owner": "urn:x", "speed": {"type": "speed"}}, terms)
-    assert stored == {"http://example.org/owner": "urn:x", "http://example.org/speed": {"type": "speed"}}
-    with pytest.raises(BadRequestData, match=r"value\.owner"):
-        expand_keys({"owner": {"speed": 1, "ex:speed": 2}}, terms)
 
 
 def test_the_memory_of_names_is_bounded() -> None:

@@ -92,6 +92,7 @@ def test_several_instances_are_kept_apart_by_dataset() -> None:
         ({"speed": {"value": 1, "datasetId": "x"}}, "speed.datasetId"),
         ({"speed": {"value": {"a": None}}}, "speed.value.a"),
         ({"speed": {"value": NULL}}, "speed.value"),
+        ({"speed": {"value": [{"city": 1, "ex:city": 2}]}}, "speed.value.ex:city"),
         ({"speed": NULL}, "speed"),
         ({"speed": {"value": {"a": NULL}}}, "speed.value.a"),
         ({"speed": {"languageMap": {"e n": "x"}}}, "speed.languageMap"),
