@@ -39,6 +39,20 @@ def listed(path: Path) -> set[str]:
     return {line for line in lines if line and not line.startswith("#")}
 
 
+def by_group(run: dict[str, bool], later: set[str]) -> dict[str, tuple[int, int, int]]:
+    """Return for each group of cases how many are due, how many of these passed, and how many are for later."""
+    groups: dict[str, tuple[int, int, int]] = {}
+    for case, passed in run.items():
+        folders = case.split("/")
+        for group in ("/".join(folders[: 3 if folders[0] == "ContextInformation" else 1]), "all"):
+            due, done, waiting = groups.get(group, (0, 0, 0))
+            if case in later:
+                groups[group] = (due, done, waiting + 1)
+            else:
+                groups[group] = (due + 1, done + passed, waiting)
+    return groups
+
+
 def main() -> int:
     """Compare a run with the list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,9 +67,8 @@ def main() -> int:
     for title, cases in (("passed before, fails now", lost), ("passes now", new), ("fails", open_)):
         for case in cases:
             sys.stdout.write(f"{title}: {case}\n")
-    due = [case for case in run if case not in later]
-    passed = sum(run[case] for case in due)
-    sys.stdout.write(f"{passed} of {len(due)} passed; {len(run) - len(due)} more are for later releases\n")
+    for group, (due, passed, waiting) in sorted(by_group(run, later).items()):
+        sys.stdout.write(f"{group}: {passed} of {due} passed, {waiting} more are for later releases\n")
     if arguments.write and new:
         PASSED.write_text("\n".join(sorted(before | set(new))) + "\n", encoding="utf-8")
     return 1 if lost else 0
