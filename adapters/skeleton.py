@@ -58,7 +58,7 @@ def start_provider(name: str, sample: Path, entity_type: str, parent: Path) -> S
     """Write manifest, mapping and sample of a new provider; refuses a folder that is there already."""
     attributes = cim().classes.get(entity_type)
     if attributes is None:
-        raise SettingError(f"the model has no type {entity_type!r}; `voltweave model` lists the types")
+        raise SettingError(f"the model has no type {entity_type!r}; `voltweave model classes` lists them")
     folder = parent / name
     if not _NAME.fullmatch(name):
         raise SettingError(f"{name!r} is no name of a provider: small letters, digits and hyphens")

@@ -33,7 +33,7 @@ from context_api.routes import (
 from context_api.routes.documentation import documentation
 from context_api.settings import Settings
 from context_api.storage.sqlite import SqliteStore
-from ngsild.problems import InternalError, Problem
+from ngsild.problems import InternalError, MethodNotAllowed, Problem
 from ontology import context, context_names, context_url, telemetry_iris
 
 log = structlog.get_logger(__name__)
@@ -118,11 +118,11 @@ async def _problem(_: Request, problem: Any) -> Response:
     return problem_answer(problem)
 
 
-async def _http_exception(request: Request, error: Any) -> Response:
-    problem = Problem(str(error.detail))
-    response = problem_answer(problem, error.headers)
-    response.status_code = error.status_code
-    return response
+async def _http_exception(_: Request, error: Any) -> Response:
+    if error.status_code == MethodNotAllowed.status:
+        return problem_answer(MethodNotAllowed(str(error.detail)), error.headers)
+    log.error("request refused", status=error.status_code, detail=error.detail)
+    return problem_answer(InternalError("the request could not be executed; the log has the details"))
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:

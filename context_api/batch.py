@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from context_api.broker import Broker
-from context_api.provision import change_of, not_found
+from context_api.provision import TRIES, change_of, not_found
 from context_api.storage.port import Change, Outcome, Tenant
 from ngsild.context import Terms
 from ngsild.entity import Entity
@@ -25,9 +25,6 @@ Step = Callable[[Entity | None, int], "Plan"]
 """(entity as stored, moment) -> what to do about it; raises the item's Problem."""
 ReadItem = Callable[[Any, Terms], tuple[str, Step]]
 """(item of the body, its terms) -> (entity id, what to do)."""
-
-#: Lost races after which items are computed under the lock (decision 12).
-_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ async def run_steps(
     broker: Broker, tenant: Tenant, steps: dict[int, Step], result: BatchResult, blind: bool = False
 ) -> None:
     """Carry out steps on different entities, by their positions in the result, and say there what became of them."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         found = [None] * len(steps) if blind else await broker.store.read(tenant, [result.ids[p] for p in steps])
         plans = _plan(steps, found, broker.now(), result)
         changes = {position: plan.change for position, plan in plans.items() if plan.change is not None}
@@ -191,7 +188,7 @@ def updating_each(broker: Broker, overwrite: bool) -> ReadItem:
 
     def change(entity: Entity, now: int, fragment: Fragment) -> Update:
         if overwrite:
-            return update_attributes(entity, fragment, now, broker.telemetry)
+            return update_attributes(entity, fragment, now, broker.telemetry, add_scope=True)
         return append_attributes(entity, fragment, now, broker.telemetry, overwrite=False)
 
     return _changing("updateEntity", Nulls.ATTRIBUTES if overwrite else Nulls.NEVER, change)

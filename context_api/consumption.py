@@ -66,6 +66,7 @@ class View:
     attrs: frozenset[str] | None
     datasets: frozenset[str] | None
     geometry_property: str
+    max_linked: int
     linking: Linking = field(default_factory=Linking)
 
     def representation(self, links: Mapping[str, Entity]) -> Representation:
@@ -80,6 +81,7 @@ class View:
             links if self.linking.join == "inline" else {},
             self.linking.level,
             self.linking.encountered,
+            self.max_linked,
         )
 
 
@@ -96,6 +98,7 @@ def read_view(given: Mapping[str, Any], terms: Terms, broker: Broker) -> View:
         attribute_names("attrs", given["attrs"], terms) if "attrs" in given else None,
         given.get("datasetId"),
         expand_attribute_name(given["geometryProperty"], terms) if "geometryProperty" in given else LOCATION,
+        broker.settings.limits.max_linked,
         linking,
     )
     _check_combination(view)
@@ -152,15 +155,19 @@ def attribute_names(parameter: str, names: Iterable[str], terms: Terms) -> froze
 
 
 def read_selectors(given: Mapping[str, Any], terms: Terms) -> tuple[Selector, ...]:
-    """Return which entities a request names: by id, type and pattern, or by the entities of a Query (clause 5.2.33)."""
+    """Return which entities a request names: by id, type and pattern, or by the entities of a Query.
+
+    The parameters of GET must all hold (clause 5.7.2.4); in an EntitySelector, id makes idPattern void (clause 5.2.33).
+    """
     if "entities" in given:
-        return tuple(_selector(each, terms) for each in given["entities"])
+        selectors = [_selector(each, terms) for each in given["entities"]]
+        return tuple(replace(s, id_pattern=None) if s.ids is not None else s for s in selectors)
     return (_selector(given, terms),) if given.keys() & {"id", "type", "idPattern"} else ()
 
 
 def _selector(given: Mapping[str, Any], terms: Terms) -> Selector:
     ids = frozenset(given["id"]) if "id" in given else None
-    pattern = parse_pattern(given["idPattern"], "idPattern") if "idPattern" in given and ids is None else None
+    pattern = parse_pattern(given["idPattern"], "idPattern") if "idPattern" in given else None
     types = parse_type_selection(given["type"], terms) if "type" in given else None
     if types == ANY_TYPE and given.get("local") is False:
         raise BadRequestData("type: * implies the local scope, which local=false rules out (clause 5.7.2.4)")
@@ -321,8 +328,8 @@ async def linked_entities(
             if link.target not in met:
                 wanted.setdefault(link.target, link)
         met |= wanted.keys()
-        if len(found) + len(wanted) > broker.settings.limits.max_linked:
-            raise TooManyResults(f"join: more than {broker.settings.limits.max_linked} linked entities")
+        if len(found) + len(wanted) > view.max_linked:
+            raise TooManyResults(f"join: more than {view.max_linked} linked entities")
         read = await _read_visible(broker, tenant, list(wanted), restriction) if wanted else []
         level = [Reached(e, wanted[e.id].pick, wanted[e.id].omit) for e in read]
         found += level

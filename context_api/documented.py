@@ -11,6 +11,7 @@ _LINKED = (JSON, JSON_LD)
 BAD_REQUEST = {
     400: Answer("The request is invalid: BadRequestData or InvalidRequest.", _PROBLEM),
     404: Answer("The tenant does not exist: NonexistentTenant.", _PROBLEM),
+    503: Answer("The storage cannot be used at the moment; try again.", _PROBLEM),
     504: Answer("An @context cannot be retrieved: LdContextNotAvailable.", _PROBLEM),
 }
 READ_ERRORS = BAD_REQUEST | {
@@ -22,7 +23,6 @@ WRITE_ERRORS = BAD_REQUEST | {
     411: Answer("Content-Length is missing."),
     413: Answer("The body is too large.", _PROBLEM),
     415: Answer("The media type of the body is not supported."),
-    503: Answer("The broker is overloaded; try again.", _PROBLEM),
 }
 NOT_FOUND = {404: Answer("The entity or attribute, or the tenant, does not exist.", _PROBLEM)}
 EXISTS = {409: Answer("The entity exists: AlreadyExists.", _PROBLEM)}

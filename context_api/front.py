@@ -76,6 +76,14 @@ class Front:
         if _PORT.sub("", host) not in self.hosts:
             return Forbidden("Host: this server is not known by that name; VOLTWEAVE_PUBLIC_URL sets its public one")
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+        if origin is not None and _authority(origin) != host:
             return Forbidden("Origin: pages of other origins may not use this server")
+        return None
+
+
+def _authority(origin: bytes) -> str | None:
+    """Return host and port of an origin, None when it has none."""
+    try:
+        return urlsplit(origin.decode("latin-1").lower()).netloc or None
+    except ValueError:
         return None

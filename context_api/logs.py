@@ -14,7 +14,9 @@ def configure(settings: LogSettings) -> None:
     """Set up structlog and the standard library's logging for this process."""
     text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if text
+        else structlog.processors.JSONRenderer()
     )
     level = logging.getLevelName(settings.log_level.upper())
     shared: list[structlog.types.Processor] = [

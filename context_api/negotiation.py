@@ -141,7 +141,7 @@ def _context_link(request: Request) -> str | None:
 async def read_message(request: Request, broker: Broker) -> Message:
     """Return body and @context of a POST, PATCH or PUT (clauses 6.3.4 and 6.3.5)."""
     media_type = content_type(request)
-    body = parse(await read_body(request, broker), broker.settings.limits.max_nesting)
+    body = await read_json(request, broker)
     if not isinstance(body, dict):
         raise InvalidRequest("the body must be a JSON object")
     if media_type == JSON_LD:
@@ -155,7 +155,7 @@ async def read_message(request: Request, broker: Broker) -> Message:
 async def read_batch(request: Request, broker: Broker) -> BatchMessage:
     """Return the items of a batch, each with its @context; a problem with one is that item's alone (clause 5.6.7)."""
     media_type = content_type(request)
-    body = parse(await read_body(request, broker), broker.settings.limits.max_nesting)
+    body = await read_json(request, broker)
     items = _items(body, broker.settings.limits.max_batch)
     if media_type == JSON_LD:
         _refuse_link(request)
@@ -205,15 +205,30 @@ def content_type(request: Request) -> str:
     return media_type
 
 
+async def read_json(request: Request, broker: Broker) -> Any:
+    """Return the JSON value of a body, within the limits of bodies."""
+    limits = broker.settings.limits
+    return parse(await read_body(request, broker), limits.max_nesting, limits.max_name_length)
+
+
 async def read_body(request: Request, broker: Broker) -> bytes:
     """Return a body, within its limit and of a declared length (clause 6.3.4)."""
     length = request.headers.get("content-length")
     limit = broker.settings.limits.max_body_bytes
     if length is None:
         raise LengthRequired("Content-Length is missing")
-    if not length.isdigit() or int(length) > limit:
-        raise PayloadTooLarge(f"the body may have {limit} bytes at most")
-    return await request.body()
+    too_large = PayloadTooLarge(f"the body may have {limit} bytes at most")
+    if not (length.isascii() and length.isdigit()) or len(length) > 18 or int(length) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    left = limit
+    # A chunked body may be longer than the length that is declared beside it.
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        left -= len(chunk)
+        if left < 0:
+            raise too_large
+    return b"".join(chunks)
 
 
 def _refuse_link(request: Request) -> None:

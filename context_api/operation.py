@@ -20,7 +20,16 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from context_api.answers import problem_answer
-from ngsild.problems import BadRequestData, InternalError, InvalidRequest, MethodNotAllowed, Problem, ResourceNotFound
+from context_api.storage.port import StorageError
+from ngsild.problems import (
+    BadRequestData,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    Problem,
+    ResourceNotFound,
+    Unavailable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +137,9 @@ class Resource:
             return problem_answer(problem)
         except (ClientDisconnect, asyncio.CancelledError):
             raise
+        except StorageError:
+            log.exception("storage failed", operation=operation.id)
+            return problem_answer(Unavailable("the storage cannot be used at the moment; try again later"))
         except Exception:
             log.exception("operation failed", operation=operation.id)
             return problem_answer(InternalError("the operation could not be executed; the log has the details"))

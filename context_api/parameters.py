@@ -103,28 +103,37 @@ def _parameter(name: str, description: str, schema: dict[str, Any], parse: Any, 
     return Parameter(name, description, schema, parse, deprecated=deprecated)
 
 
-_STRING = {"type": "string", "minLength": 1}
+_STRING: dict[str, Any] = {"type": "string", "minLength": 1}
 _LIST = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
 _URI_LIST = {"type": "array", "items": {"type": "string", "format": "uri"}, "minItems": 1}
 _BOOLEAN = {"type": "boolean"}
 
+
+def _like(example: str) -> dict[str, Any]:
+    return _STRING | {"examples": [example]}
+
+
 LOCAL = _parameter("local", "Only what this broker holds (clause 6.3.18).", _BOOLEAN, truth)
 ID = _parameter("id", "Ids of entities.", _URI_LIST, _uris)
-TYPE = _parameter("type", "Selection of entity types (clause 4.17).", _STRING, _text)
-ID_PATTERN = _parameter("idPattern", "Regular expression (RE2) for entity ids.", _STRING, _text)
+TYPE = _parameter("type", "Selection of entity types (clause 4.17).", _like("EVSE"), _text)
+ID_PATTERN = _parameter("idPattern", "Regular expression (RE2) for entity ids.", _like("^urn:ngsi-ld:EVSE:"), _text)
 ATTRS = _parameter("attrs", "Attributes that an entity has, and that are shown.", _LIST, _names, deprecated=True)
-PICK = _parameter("pick", "Entity members to show (clause 4.21).", _STRING, _text)
+PICK = _parameter("pick", "Entity members to show (clause 4.21).", _like("id,type,ratedPower"), _text)
 OMIT = _parameter("omit", "Entity members to leave out (clause 4.21).", _STRING, _text)
-Q = _parameter("q", "Query over attribute values (clause 4.9).", _STRING, _text)
+Q = _parameter("q", "Query over attribute values (clause 4.9).", _like("ratedPower>=11"), _text)
 EXPAND_VALUES = _parameter("expandValues", "Attributes whose query values are names to expand.", _LIST, _names)
 JSON_KEYS = _parameter("jsonKeys", "Attributes whose values are raw JSON.", _LIST, _names)
-GEOMETRY = _parameter("geometry", "Type of the reference geometry (clause 4.10).", _STRING, _text)
-GEOREL = _parameter("georel", "Relation to the reference geometry (clause 4.10).", _STRING, _text)
-COORDINATES = _parameter("coordinates", "Coordinates of the reference geometry, a JSON array.", _STRING, _text)
-GEOPROPERTY = _parameter("geoproperty", "GeoProperty that the geo-query looks at; location.", _STRING, _text)
+GEOMETRY = _parameter("geometry", "Type of the reference geometry (clause 4.10).", _like("Point"), _text)
+GEOREL = _parameter(
+    "georel", "Relation to the reference geometry (clause 4.10).", _like("near;maxDistance==1000"), _text
+)
+COORDINATES = _parameter(
+    "coordinates", "Coordinates of the reference geometry, a JSON array.", _like("[8.5,47.4]"), _text
+)
+GEOPROPERTY = _parameter("geoproperty", "GeoProperty that the geo-query looks at; location.", _like("location"), _text)
 GEOMETRY_PROPERTY = _parameter("geometryProperty", "GeoProperty that becomes the Feature's geometry.", _STRING, _text)
-LANG = _parameter("lang", "Languages, best first, to show LanguageProperties in (clause 4.15).", _STRING, _text)
-SCOPE_Q = _parameter("scopeQ", "Scope query (clause 4.19).", _STRING, _text)
+LANG = _parameter("lang", "Languages, best first, to show LanguageProperties in (clause 4.15).", _like("de,en"), _text)
+SCOPE_Q = _parameter("scopeQ", "Scope query (clause 4.19).", _like("/town/#"), _text)
 JOIN = _parameter(
     "join",
     "How linked entities are shown (clause 4.5.23).",
@@ -135,8 +144,8 @@ JOIN_LEVEL = _parameter("joinLevel", "Depth of linked entities.", {"type": "inte
 CONTAINED_BY = _parameter("containedBy", "Ids of entities met before.", _URI_LIST, _uris)
 DATASET_IDS = _parameter("datasetId", "Instances to show, by datasetId or @none (clause 4.5.5).", _LIST, _datasets)
 DATASET_ID = _parameter("datasetId", "The instance, by datasetId or @none (clause 4.5.5).", _STRING, _dataset)
-ORDER_BY = _parameter("orderBy", "Members to order by (clause 4.23).", _STRING, _text)
-COLLATION = _parameter("collation", "ICU collation of text (clause 4.23).", _STRING, _text)
+ORDER_BY = _parameter("orderBy", "Members to order by (clause 4.23).", _like("ratedPower;desc"), _text)
+COLLATION = _parameter("collation", "ICU collation of text (clause 4.23).", _like("de"), _text)
 ORDER_FROM = _parameter("orderFrom", "Coordinates to order by distance from.", _STRING, _text)
 ORDER_GEOMETRY = _parameter("orderGeometry", "Geometry type of orderFrom; Point.", _STRING, _text)
 LIMIT = _parameter("limit", "Page size; 0 only with count.", {"type": "integer", "minimum": 0}, _number(0))

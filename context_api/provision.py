@@ -37,7 +37,7 @@ Compute = Callable[[Entity, int], Update]
 """(entity as stored, moment) -> what becomes of it."""
 
 #: Lost races after which a change is computed under the lock (decision 12).
-_TRIES = 3
+TRIES = 3
 
 
 def not_found(entity_id: str) -> ResourceNotFound:
@@ -57,7 +57,7 @@ async def change_entity(
     broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None, operation: str, compute: Compute
 ) -> Update:
     """Read an entity, compute what becomes of it and write that; again when another write came between."""
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         [before] = await broker.store.read(tenant, [entity_id])
         if before is None or (types is not None and not has_type(types, before.types)):
             raise not_found(entity_id)

@@ -17,6 +17,7 @@ from ngsild.merge import delete_attributes
 from ngsild.problems import BadRequestData
 from ngsild.query import EVERYTHING, EntityQuery, Restriction
 from ngsild.query.ast import link_depth
+from ngsild.query.evaluate import matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ async def purge_entities(
 ) -> BatchResult:
     """Carry out a purge, in chunks of matching entities."""
     total = BatchResult([])
-    step = _step(purge)
+    step = _step(purge, restriction)
     async for ids in broker.store.query_ids(tenant, purge.query, restriction):
         result = BatchResult(ids)
         await run_steps(broker, tenant, dict.fromkeys(range(len(ids)), step), result)
@@ -56,9 +57,10 @@ async def purge_entities(
     return total
 
 
-def _step(purge: Purge) -> Step:
+def _step(purge: Purge, restriction: Restriction) -> Step:
     def step(before: Entity | None, now: int) -> Plan:
-        if before is None:
+        # A write since the query may have taken the entity out of what is purged.
+        if before is None or not matches(purge.query, before, restriction, lambda _: None, now):
             return Plan(None)
         if purge.keep is None and purge.drop is None:
             return Plan(Change(before.id, before, None, now, "purgeEntity"))

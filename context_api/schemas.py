@@ -21,6 +21,7 @@ _CONTEXT = {
     ]
 }
 _STRINGS = {"type": "array", "items": {"type": "string"}}
+_POWER = {"type": "Property", "value": 22, "unitCode": "KWT"}
 
 
 def _ref(name: str) -> dict[str, str]:
@@ -35,11 +36,13 @@ def _object(properties: dict[str, Any], required: tuple[str, ...] = (), **more: 
 
 
 def _entity(required: tuple[str, ...]) -> dict[str, Any]:
+    names = {"id": "urn:ngsi-ld:EVSE:demo:1", "type": "EVSE"}
     return _object(
         {"id": _URI, "type": _NAMES, "scope": _SCOPES, "expiresAt": _MOMENT, "@context": _CONTEXT},
         required,
         additionalProperties=_ref("AttributeOrValue"),
         description="Attributes are members beside these, in normalized or concise representation.",
+        examples=[{name: names[name] for name in required} | {"ratedPower": _POWER}],
     )
 
 
@@ -64,8 +67,11 @@ SCHEMAS: dict[str, Any] = {
             "datasetId": _URI,
         },
         description="An attribute instance; sub-attributes are members beside these.",
+        examples=[_POWER],
     ),
-    "AttributeFragment": _object({}, minProperties=1, description="Members of an attribute to change."),
+    "AttributeFragment": _object(
+        {}, minProperties=1, description="Members of an attribute to change.", examples=[{"value": 11}]
+    ),
     "AttributeOrValue": {
         "description": "An attribute, its instances, or in concise representation its bare value.",
         "anyOf": [
@@ -134,6 +140,7 @@ SCHEMAS: dict[str, Any] = {
         },
         ("type",),
         additionalProperties=False,
+        examples=[{"type": "Query", "entities": [{"type": "EVSE"}], "q": "ratedPower>=11"}],
     ),
     "ProblemDetails": _object(
         {

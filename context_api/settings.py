@@ -102,6 +102,9 @@ class LimitSettings(_Settings):
 
     max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="Largest request body; 413 above it.")
     max_nesting: int = Field(64, ge=8, description="Deepest nesting of a body; BadRequestData (400) above it.")
+    max_name_length: int = Field(
+        1024, ge=64, description="Characters of a name, id or type in a body; BadRequestData (400) above it."
+    )
     max_batch: int = Field(10_000, ge=1, description="Items in one batch operation; TooManyResults (403) above it.")
     default_limit: int = Field(20, ge=1, description="Page size where a query names none.")
     max_limit: int = Field(1000, ge=1, description="Largest page size; TooManyResults (403) above it.")

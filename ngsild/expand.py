@@ -16,7 +16,7 @@ import orjson
 
 from ngsild.context import Terms
 from ngsild.entity import VALUE_MEMBERS, Attribute, Entity, Instance, attribute_of
-from ngsild.geometry import GEOMETRY_TYPES, check_geometry
+from ngsild.geometry import check_geometry, is_geometry
 from ngsild.names import NULL, date_time, entity_id, is_language, is_name, is_scope, is_uri
 from ngsild.problems import BadRequestData
 
@@ -30,7 +30,11 @@ _OUTPUT_ONLY = frozenset({"entity", "entityList", "lang"}) | {
     "previous" + m[0].upper() + m[1:] for m in VALUE_MEMBERS.values()
 }
 _SEALED = frozenset({"entityIdSealed", "entityTypeSealed"})
-_UNITLESS = frozenset({"Relationship", "ListRelationship", "LanguageProperty", "VocabProperty", "JsonProperty"})
+#: The attribute types that hold these members; the other reserved ones go with every type.
+_HOLDERS = {
+    "unitCode": frozenset({"Property", "GeoProperty", "ListProperty"}),
+    "objectType": frozenset({"Relationship", "ListRelationship"}),
+}
 _RESERVED = (
     frozenset(VALUE_MEMBERS.values())
     | SYSTEM_MEMBERS
@@ -166,7 +170,8 @@ def expand_attribute(name: str, value: Any, terms: Terms, nulls: Nulls) -> Attri
 def _looks_like_instance(item: Any) -> bool:
     if not isinstance(item, dict):
         return False
-    return item.get("type") in VALUE_MEMBERS or ("type" not in item and any(m in item for m in _INFERRED))
+    kind = item.get("type", item.get("@type"))
+    return any(m in item for m in _INFERRED) if kind is None else isinstance(kind, str) and kind in VALUE_MEMBERS
 
 
 def expand_attribute_fragment(name: str, body: Any, terms: Terms) -> Instance:
@@ -179,9 +184,9 @@ def expand_attribute_fragment(name: str, body: Any, terms: Terms) -> Instance:
     kind = members.get("type", members.get("@type"))
     if kind is None:
         kind = next((t for m, t in _INFERRED.items() if m in members), None)
-        if kind == "Property" and _is_geometry(members["value"]):
+        if kind == "Property" and is_geometry(members["value"]):
             kind = "GeoProperty"
-    elif kind not in VALUE_MEMBERS:
+    elif not isinstance(kind, str) or kind not in VALUE_MEMBERS:
         raise BadRequestData(f"{name}: {kind!r} is not an attribute type")
     if kind is None:
         return _expand_members(name, members, "", terms, Nulls.ATTRIBUTES)
@@ -227,22 +232,13 @@ def _classify(name: str, value: Any, nulls: Nulls) -> tuple[str, dict[str, Any]]
     if kind is not None:
         if isinstance(kind, str) and kind in VALUE_MEMBERS:
             return kind, value
-        if isinstance(kind, str) and kind in GEOMETRY_TYPES and "coordinates" in value:
+        if is_geometry(value):
             return "GeoProperty", {"value": value}
         raise BadRequestData(f"{name}.type: {kind!r} is not an attribute type")
     for member, inferred in _INFERRED.items():
         if member in value:
-            return ("GeoProperty" if inferred == "Property" and _is_geometry(value["value"]) else inferred), value
+            return ("GeoProperty" if inferred == "Property" and is_geometry(value["value"]) else inferred), value
     return "Property", {"value": value}
-
-
-def _is_geometry(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("type"), str)
-        and value["type"] in GEOMETRY_TYPES
-        and "coordinates" in value
-    )
 
 
 def _expand_members(name: str, members: dict[str, Any], kind: str, terms: Terms, nulls: Nulls) -> Instance:
@@ -254,8 +250,7 @@ def _expand_members(name: str, members: dict[str, Any], kind: str, terms: Terms,
             continue
         check = _MEMBERS.get(member)
         if check is not None:
-            if member == "unitCode" and kind in _UNITLESS:
-                raise BadRequestData(f"{name}.unitCode: a {kind} has no unit")
+            check_holder(name, kind, member)
             checked = check(f"{name}.{member}", value, terms, nulls)
             if checked is not None:
                 expanded[member] = checked
@@ -264,8 +259,17 @@ def _expand_members(name: str, members: dict[str, Any], kind: str, terms: Terms,
         elif member in _RESERVED:
             raise BadRequestData(f"{name}.{member}: a {kind or 'fragment'} does not hold this member")
         else:
-            expanded[expand_attribute_name(member, terms)] = expand_attribute(member, value, terms, nulls)
+            iri = expand_attribute_name(member, terms)
+            if iri in expanded:
+                raise BadRequestData(f"{name}.{member}: the sub-attribute is named twice")
+            expanded[iri] = expand_attribute(member, value, terms, nulls)
     return expanded
+
+
+def check_holder(name: str, kind: str, member: str) -> None:
+    """Refuse a reserved member that an attribute of this type does not hold; "" is a type yet unknown."""
+    if kind and kind not in _HOLDERS.get(member, VALUE_MEMBERS):
+        raise BadRequestData(f"{name}.{member}: a {kind} does not hold this member")
 
 
 def _sealed(path: str, value: Any, terms: Terms) -> Any:
@@ -305,8 +309,15 @@ def expand_value(path: str, value: Any, terms: Terms, nulls: Nulls = Nulls.NEVER
                 expanded[iri] = expand_value(f"{path}.{key}", item, terms, nulls)
         return expanded
     if isinstance(value, list):
-        return [expand_value(path, item, terms, nulls) for item in value]
+        return _expand_items(path, value, terms)
     return value
+
+
+def _expand_items(path: str, items: list[Any], terms: Terms) -> list[Any]:
+    """Return the items of an array, which a merge replaces whole: a Null in it would remove nothing (RFC 7396)."""
+    if NULL in items:
+        raise BadRequestData(f"{path}: NGSI-LD Null is not allowed in an array")
+    return [expand_value(path, item, terms) for item in items]
 
 
 def _value_type(value: Any, terms: Terms) -> Any:
@@ -360,9 +371,7 @@ def _list_property(path: str, value: Any, terms: Terms, nulls: Nulls) -> Any:
         return [NULL]
     if not isinstance(value, list):
         raise BadRequestData(f"{path}: an array is needed")
-    if NULL in value:
-        raise BadRequestData(f"{path}: NGSI-LD Null is not allowed here")
-    return [expand_value(path, item, terms, nulls) for item in value]
+    return _expand_items(path, value, terms)
 
 
 def _language_property(path: str, value: Any, terms: Terms, nulls: Nulls) -> Any:

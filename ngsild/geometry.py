@@ -10,6 +10,16 @@ from ngsild.problems import BadRequestData
 GEOMETRY_TYPES = {"Point": 0, "MultiPoint": 1, "LineString": 1, "MultiLineString": 2, "Polygon": 2, "MultiPolygon": 3}
 
 
+def is_geometry(value: Any) -> bool:
+    """Tell whether a value looks like a GeoJSON geometry: it has the type of one, and coordinates."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("type"), str)
+        and value["type"] in GEOMETRY_TYPES
+        and "coordinates" in value
+    )
+
+
 def check_geometry(path: str, value: Any) -> None:
     """Refuse what is no GeoJSON geometry: wrong type, shape, number of positions, open ring or place off the globe."""
     if not isinstance(value, dict) or not isinstance(value.get("type"), str) or value["type"] not in GEOMETRY_TYPES:

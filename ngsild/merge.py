@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from ngsild.entity import (
     VALUE_MEMBERS,
     Attribute,
@@ -22,7 +24,7 @@ from ngsild.entity import (
     stamp_key,
     sub_attributes,
 )
-from ngsild.expand import Fragment
+from ngsild.expand import Fragment, check_holder
 from ngsild.names import NULL, parse_date_time
 from ngsild.problems import BadRequestData, ResourceNotFound
 
@@ -33,7 +35,9 @@ class Update:
 
     after: Entity
     touched: frozenset[str]
-    """IRIs of the attributes written or removed."""
+    """IRIs of the attributes that changed."""
+    unchanged: frozenset[str] = frozenset()
+    """IRIs of the attributes that have the content asked for already: they keep their times."""
     not_updated: dict[str, str] = field(default_factory=dict)
     """Attribute IRI -> why it stays as it is (clause 5.2.19)."""
     late: list[tuple[str, Instance]] = field(default_factory=list)
@@ -41,7 +45,8 @@ class Update:
 
     @property
     def updated(self) -> list[str]:
-        return sorted((self.touched | {iri for iri, _ in self.late}) - self.not_updated.keys())
+        done = self.touched | self.unchanged | {iri for iri, _ in self.late}
+        return sorted(done - self.not_updated.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class _Edit:
         self.scope = before.scope
         self.expires_at = before.expires_at
         self.touched: set[str] = set()
+        self.unchanged: set[str] = set()
         self.not_updated: dict[str, str] = {}
         self.late: list[tuple[str, Instance]] = []
 
@@ -82,6 +88,9 @@ class _Edit:
     def put(self, iri: str, instance: Instance) -> None:
         dataset = instance.get("datasetId")
         old = self.get(iri, dataset)
+        if old is not None and _is_equal(instance, old):
+            self.unchanged.add(iri)
+            return
         if old is not None and iri in self.telemetry and _is_older(instance, old):
             self.late.append((iri, instance))
             return
@@ -116,7 +125,7 @@ class _Edit:
             stamps=self.stamps,
             modified_at=self.now,
         )
-        return Update(after, frozenset(self.touched), self.not_updated, self.late)
+        return Update(after, frozenset(self.touched), frozenset(self.unchanged), self.not_updated, self.late)
 
     def _forget(self, key: str) -> None:
         for found in [k for k in self.stamps if k == key or k.startswith(key + " ")]:
@@ -155,6 +164,13 @@ class _Edit:
         return {k: v for k, v in self.stamps.items() if k == key or k.startswith(key + " ")}
 
 
+def _is_equal(new: Instance, old: Instance) -> bool:
+    """Tell whether two instances are the same JSON; Python also takes 1, 1.0 and True for equal."""
+    return new == old and orjson.dumps(new, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
+        old, option=orjson.OPT_SORT_KEYS
+    )
+
+
 def _is_older(new: Instance, old: Instance) -> bool:
     ours, theirs = parse_date_time(new.get("observedAt")), parse_date_time(old.get("observedAt"))
     return ours is not None and theirs is not None and ours < theirs
@@ -179,8 +195,13 @@ def append_attributes(
     return edit.finish()
 
 
-def update_attributes(entity: Entity, fragment: Fragment, now: int, telemetry: frozenset[str]) -> Update:
-    """Update Attributes: each one named is replaced, appended or, by NGSI-LD Null, deleted (clauses 5.6.2, 5.5.8)."""
+def update_attributes(
+    entity: Entity, fragment: Fragment, now: int, telemetry: frozenset[str], add_scope: bool = False
+) -> Update:
+    """Update Attributes: each one named is replaced, appended or, by NGSI-LD Null, deleted (clauses 5.6.2, 5.5.8).
+
+    `add_scope` gives a scope to an entity that has none, as a batch does (clauses 5.6.9.4 and 5.6.3.4).
+    """
     edit = _Edit(entity, now, telemetry)
     for iri, attribute in fragment.attributes.items():
         for instance in instances(attribute):
@@ -189,7 +210,7 @@ def update_attributes(entity: Entity, fragment: Fragment, now: int, telemetry: f
             elif not edit.remove(iri, instance.get("datasetId")):
                 edit.not_updated[iri] = "the attribute to delete does not exist"
     edit.add_types(fragment.types)
-    if fragment.scope is not None and entity.scope:
+    if fragment.scope is not None and (entity.scope or add_scope):
         edit.scope = fragment.scope
     elif fragment.scope:
         edit.not_updated["scope"] = "the entity has no scope to update (clause 5.6.2.4)"
@@ -221,10 +242,9 @@ def _merge_attribute(edit: _Edit, iri: str, new: Instance, options: MergeOptions
     dataset = new.get("datasetId")
     old = edit.get(iri, dataset)
     if is_null(new):
-        if not edit.remove(iri, dataset):
-            edit.not_updated[iri] = "the attribute to delete does not exist"
+        edit.remove(iri, dataset)
     elif old is None:
-        edit.put(iri, _without_nulls(new))
+        _put_or_remove(edit, iri, _without_nulls(new))
     else:
         new = _in_language(old, new, options.language)
         if new["type"] != old["type"]:
@@ -232,13 +252,27 @@ def _merge_attribute(edit: _Edit, iri: str, new: Instance, options: MergeOptions
         merged = _merge_instance(old, new)
         if options.observed_at is not None and "observedAt" in old and "observedAt" not in new:
             merged["observedAt"] = options.observed_at
+        _put_or_remove(edit, iri, merged)
+
+
+def _put_or_remove(edit: _Edit, iri: str, merged: Instance) -> None:
+    if _says_nothing(merged):
+        edit.remove(iri, merged.get("datasetId"))
+    else:
         edit.put(iri, merged)
+
+
+def _says_nothing(instance: Instance) -> bool:
+    """Tell whether a merge took the last language away: a LanguageProperty has at least one (clause 4.5.18)."""
+    return instance["type"] == "LanguageProperty" and not instance["languageMap"]
 
 
 def _in_language(old: Instance, new: Instance, language: str | None) -> Instance:
     """Return a text given for a LanguageProperty as a map of the common language (clause 5.6.17.4)."""
     if language is None or old["type"] != "LanguageProperty" or new["type"] != "Property":
         return new
+    if not isinstance(new["value"], str):
+        raise BadRequestData("lang: only a string can be the text of a LanguageProperty in this language")
     rest = {k: v for k, v in new.items() if k not in ("type", "value")}
     return {"type": "LanguageProperty", "languageMap": {language: new["value"]}} | rest
 
@@ -268,6 +302,7 @@ def _merge_sub_attribute(merged: Instance, iri: str, new: Attribute) -> None:
             kept[dataset] = _merge_instance(kept[dataset], instance)
         else:
             kept[dataset] = _without_nulls(instance)
+    kept = {dataset: instance for dataset, instance in kept.items() if not _says_nothing(instance)}
     if kept:
         merged[iri] = attribute_of(list(kept.values()))
     else:
@@ -292,7 +327,8 @@ def _without_nulls(instance: Instance) -> Instance:
     kept: Instance = {}
     for member, value in instance.items():
         if ":" in member:
-            found = [_without_nulls(i) for i in instances(value) if not is_null(i)]
+            new = [_without_nulls(i) for i in instances(value) if not is_null(i)]
+            found = [i for i in new if not _says_nothing(i)]
             if found:
                 kept[member] = attribute_of(found)
         elif value != NULL:
@@ -336,6 +372,7 @@ def partial_update(entity: Entity, iri: str, fragment: Instance, now: int, telem
         return edit.finish()
     updated = dict(old)
     for member, value in fragment.items():
+        check_holder(iri, old["type"], member)
         if value == NULL:
             updated.pop(member, None)
         elif ":" in member and any(is_null(i) for i in instances(value)):

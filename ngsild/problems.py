@@ -9,7 +9,8 @@
     ├── TooComplexQuery 403         ├── NotAcceptable 406
     ├── TooManyResults 403          ├── LengthRequired 411
     ├── ResourceNotFound 404        ├── PayloadTooLarge 413
-    └── Forbidden 403               └── UnsupportedMediaType 415
+    ├── Forbidden 403               └── UnsupportedMediaType 415
+    └── Unavailable 503
 
 The class docstring is the title; the argument is the detail, which names the member at fault.
 """
@@ -19,6 +20,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 NAMESPACE = "https://uri.etsi.org/ngsi-ld/errors/"
+#: Longest detail: an answer never grows with what it complains of.
+_MAX_DETAIL = 1000
 
 
 class Problem(Exception):
@@ -29,7 +32,7 @@ class Problem(Exception):
 
     def __init__(self, detail: str = "", **members: Any) -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail = detail if len(detail) <= _MAX_DETAIL else detail[:_MAX_DETAIL] + "..."
         self.members = members
 
     @property
@@ -123,6 +126,12 @@ class LdContextNotAvailable(Problem):
 
 class InternalError(Problem):
     """An unexpected error happened."""
+
+
+class Unavailable(Problem):
+    """The storage cannot be used at the moment."""
+
+    status = 503
 
 
 class MethodNotAllowed(Problem):

@@ -9,13 +9,15 @@ from typing import Any, Literal
 from ngsild.context import Terms
 from ngsild.entity import VALUE_MEMBERS, Attribute, Entity, Instance, Stamp, stamp_key
 from ngsild.expand import SYSTEM_MEMBERS
+from ngsild.geometry import is_geometry
 from ngsild.language import choose_language
 from ngsild.names import format_date_time
+from ngsild.problems import TooManyResults
 from ngsild.projection import Projection, below, project
 
 Format = Literal["normalized", "concise", "simplified"]
 Links = Mapping[str, Entity]
-_RESERVED_IN_VALUES = frozenset(VALUE_MEMBERS.values()) | {"type", "@type"}
+_RESERVED_IN_VALUES = frozenset(VALUE_MEMBERS.values()) | {"type", "@type", "@context"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +35,22 @@ class Representation:
     """Linked entities by id, shown inside the relationships that name them (inline join, clause 4.5.23.2)."""
     join_level: int = 0
     encountered: frozenset[str] = frozenset()
+    max_inline: int = 5000
+    """Linked entities shown in one answer, each time one is shown counted: many paths may lead to the same."""
 
 
 def render_entity(entity: Entity, terms: Terms, representation: Representation) -> dict[str, Any]:
     """Return the JSON object of an entity, without @context."""
-    return _Renderer(terms, representation).entity(
-        entity, representation.pick, representation.omit, 0, representation.encountered | {entity.id}
-    )
+    return Renderer(terms, representation).entity(entity)
 
 
-def render_feature(
-    entity: Entity, terms: Terms, representation: Representation, geometry_property: str, dataset: str | None
-) -> dict[str, Any]:
-    """Return the GeoJSON Feature of an entity (clauses 4.5.16 and 4.5.17)."""
-    members = render_entity(entity, terms, representation)
-    members.pop("id", None)
+def feature_of(entity: Entity, members: dict[str, Any], geometry_property: str, dataset: str | None) -> dict[str, Any]:
+    """Return the GeoJSON Feature of an entity and of the JSON object that shows it (clauses 4.5.16 and 4.5.17)."""
     return {
         "id": entity.id,
         "type": "Feature",
         "geometry": _geometry(entity.attributes.get(geometry_property), dataset),
-        "properties": members,
+        "properties": {name: value for name, value in members.items() if name != "id"},
     }
 
 
@@ -91,19 +89,28 @@ def _compact_names(value: Any, compact: Callable[[str], str]) -> Any:
     return compact(value) if isinstance(value, str) else value
 
 
-class _Renderer:
+class Renderer:
     """Renders the entities of one answer."""
 
     def __init__(self, terms: Terms, representation: Representation) -> None:
         self.compact = terms.compact
         self.shown = representation
+        self.inline_left = representation.max_inline
         self.instance = {
             "normalized": self.normalized,
             "concise": self.concise,
             "simplified": self.simplified,
         }[representation.format]
 
-    def entity(
+    def entity(self, entity: Entity) -> dict[str, Any]:
+        """Return the JSON object of an entity, without @context; raise TooManyResults above `max_inline`."""
+        return self._entity(entity, self.shown.pick, self.shown.omit, 0, self.shown.encountered | {entity.id})
+
+    def linked(self, entity: Entity, pick: Projection | None, omit: Projection | None) -> dict[str, Any]:
+        """Return the JSON object of an entity that others link to, with the projection of the braces on the way."""
+        return self._entity(entity, pick, omit, 1, frozenset())
+
+    def _entity(
         self, entity: Entity, pick: Projection | None, omit: Projection | None, level: int, path: frozenset[str]
     ) -> dict[str, Any]:
         compact, shown = self.compact, self.shown
@@ -136,6 +143,8 @@ class _Renderer:
             return self.instance(attribute, place)
         if self.shown.format == "simplified":
             return {"dataset": {i.get("datasetId", "@none"): self.instance(i, place) for i in attribute}}
+        if self.shown.format == "concise":
+            return [self._concise_members(i, place) for i in attribute]
         return [self.instance(i, place) for i in attribute]
 
     def normalized(self, instance: Instance, place: _Place) -> dict[str, Any]:
@@ -160,10 +169,15 @@ class _Renderer:
         return body
 
     def concise(self, instance: Instance, place: _Place) -> Any:
+        body = self._concise_members(instance, place)
+        return body["value"] if body.keys() == {"value"} and _stands_alone(body["value"]) else body
+
+    def _concise_members(self, instance: Instance, place: _Place) -> dict[str, Any]:
+        """Return the members of an instance, its type only where they do not tell it (clause 4.5.1)."""
         body = self.normalized(instance, place)
-        kind = body.pop("type")
-        if len(body) == 1 and kind in ("Property", "GeoProperty") and _stands_alone(body["value"], kind):
-            return body["value"]
+        kind = body["type"]
+        if kind != "Property" or not is_geometry(body["value"]):
+            del body["type"]
         if kind == "ListRelationship":
             body["objectList"] = [target["object"] for target in body["objectList"]]
         return body
@@ -217,7 +231,10 @@ class _Renderer:
         entity = self.shown.links.get(target)
         if entity is None or place.level >= self.shown.join_level or target in place.path:
             return None
-        return self.entity(entity, place.pick, place.omit, place.level + 1, place.path | {target})
+        self.inline_left -= 1
+        if self.inline_left < 0:
+            raise TooManyResults(f"join: more than {self.shown.max_inline} linked entities would be shown inline")
+        return self._entity(entity, place.pick, place.omit, place.level + 1, place.path | {target})
 
     def _add_stamps(self, body: dict[str, Any], instance: Instance, place: _Place) -> None:
         created, modified = place.stamp(instance)
@@ -247,9 +264,9 @@ class _Place:
         return self.entity.stamps.get(self.key(instance), (self.entity.created_at, self.entity.created_at))
 
 
-def _stands_alone(value: Any, kind: str) -> bool:
+def _stands_alone(value: Any) -> bool:
     """Tell whether a reader of the concise form would take the bare value for what it is."""
-    if kind == "GeoProperty":
+    if is_geometry(value):
         return True
     if isinstance(value, dict):
         return not (_RESERVED_IN_VALUES | SYSTEM_MEMBERS) & value.keys()

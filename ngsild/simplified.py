@@ -7,7 +7,7 @@ from typing import Any
 from ngsild.context import Terms
 from ngsild.entity import VALUE_MEMBERS, Entity, instances
 from ngsild.expand import Fragment, Nulls, expand_attribute_name, expand_fragment
-from ngsild.geometry import GEOMETRY_TYPES
+from ngsild.geometry import is_geometry
 from ngsild.names import NULL
 from ngsild.problems import BadRequestData
 
@@ -45,7 +45,7 @@ def _instance(value: Any, kind: str | None) -> dict[str, Any]:
         if member in _WRAPPED and kind in (None, _WRAPPED[member]):
             return {"type": _WRAPPED[member], member: value[member]}
     if kind is None:
-        kind = "GeoProperty" if isinstance(value, dict) and value.get("type") in GEOMETRY_TYPES else "Property"
+        kind = "GeoProperty" if is_geometry(value) else "Property"
     if kind == "LanguageProperty":
         return {"type": "Property", "value": value}
     return {"type": kind, VALUE_MEMBERS[kind]: value}

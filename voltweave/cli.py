@@ -74,7 +74,9 @@ def _described(fault: Exception) -> tuple[str, str, ExitCode]:
 
 def _settings_problem(fault: Exception) -> str:
     details = fault.errors() if hasattr(fault, "errors") else []
-    lines = [f"VOLTWEAVE_{'_'.join(map(str, d['loc'])).upper()}: {d['msg']}" for d in details]
+    prefixes = {found.__name__: str(found.model_config.get("env_prefix", "")) for found in settings.settings_classes()}
+    prefix = prefixes.get(getattr(fault, "title", ""), "VOLTWEAVE_")
+    lines = [f"{prefix}{'_'.join(map(str, d['loc'])).upper()}: {d['msg']}" for d in details]
     return "; ".join(lines) or str(fault)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +18,13 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=False)
+
+
+def program() -> str:
+    """Return this program's name for a command to copy: its path where the shell does not find it."""
+    called = Path(sys.argv[0])
+    beside = called.name == "voltweave" and called.parent != Path() and shutil.which("voltweave") is None
+    return str(called) if beside else "voltweave"
 
 
 @cache

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ import uvicorn
 from voltweave.problems import Refused
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from context_api.settings import Settings
 
 _GRACE_SECONDS = 5
@@ -94,14 +96,43 @@ def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
-async def serving(application: Any, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve an ASGI application while the block runs, after its start-up and before its shut-down."""
+async def serving(application: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve the broker while the block runs, after its start-up and before its shut-down.
+
+    The start-up is done here and not by uvicorn, which would print a traceback for a database in use.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(application.router.lifespan_context(application))
+        except Exception as error:
+            raise _start_problem(error) from error
+        await stack.enter_async_context(_accepting(application, listener))
+        yield
+
+
+def _start_problem(error: Exception) -> Exception:
+    """Return what to say about a broker that did not start; the error itself where it is a fault of ours."""
+    import sqlite3
+
+    from context_api.storage.port import StorageError
+
+    hint = "Name another file with --database sqlite:///FILE"
+    if isinstance(error, StorageError):
+        return Refused(str(error), hint)
+    if isinstance(error, sqlite3.Error):
+        return Refused(f"the database cannot be opened: {error}", hint)
+    return error
+
+
+@asynccontextmanager
+async def _accepting(application: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
+    """Take requests while the block runs."""
     server = _Server(
         uvicorn.Config(
             application,
             http="httptools",
             ws="none",
-            lifespan="on",
+            lifespan="off",
             access_log=False,
             log_level="warning",
             server_header=False,

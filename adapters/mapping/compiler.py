@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from adapters.errors import ManifestError, RecordError
-from adapters.mapping.entities import Entities
+from adapters.mapping.entities import Entities, Made
 from adapters.mapping.expressions import Expressions
 from adapters.mapping.names import Nulls
 from adapters.mapping.pseudonyms import stream_key
@@ -32,7 +32,7 @@ _FUNCTION: Final = "entities"
 _ARGUMENTS: Final = ("record", "meta", "seen")
 
 Entity = dict[str, Any]
-MadeEntities = Callable[[Mapping[str, Any], RecordMeta | None, set[Any] | None], list[Entity]]
+MadeEntities = Callable[[Mapping[str, Any], RecordMeta | None, Made | None], list[Entity]]
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -94,7 +94,7 @@ class CompiledMapping:
         An entity marked `shared` (the station of many sessions) is made once in the batch as long as the values that it
         is made from stay the same.
         """
-        make, seen = self._make, set[Any]()
+        make, seen = self._make, Made()
         found: list[list[Entity] | RecordError] = []
         for record, meta in records:
             if not isinstance(record, dict):
@@ -103,6 +103,8 @@ class CompiledMapping:
             try:
                 found.append(make(record, meta, seen))
             except RecordError as error:
+                # What was made of this record before it failed is lost: the next ones make it again.
+                seen.clear()
                 found.append(error)
         return found
 

@@ -25,6 +25,9 @@ _MEMBERS: Final = {
 _SPECIFICATION: Final = {"value", "observedAt", "datasetId", "attributes"}
 _SEEN_AT_MOST: Final = 100_000
 
+#: What a batch made shared entities from last, by their place in the mapping and id.
+Made = dict[tuple[int, str], tuple[Any, ...]]
+
 
 def _typed(datatype: str, text: Callable[[Any], str]) -> Callable[[Any], dict[str, str]]:
     return lambda value: {"@type": datatype, "@value": text(value)}
@@ -57,18 +60,15 @@ def observed(value: Any) -> str:
     return times.utc_text(value)
 
 
-def unseen(seen: set[Any] | None, key: tuple[Any, ...]) -> bool:
-    """Return whether an entity made from these values is to be made: not again in the same batch."""
+def unseen(seen: Made | None, entity: tuple[int, str], made_from: tuple[Any, ...]) -> bool:
+    """Return whether an entity is to be made: not where the batch made it from the same values last."""
     if seen is None:
         return True
-    try:
-        if key in seen:
-            return False
-        if len(seen) >= _SEEN_AT_MOST:
-            seen.clear()
-        seen.add(key)
-    except TypeError:
-        return True
+    if seen.get(entity) == made_from:
+        return False
+    if len(seen) >= _SEEN_AT_MOST:
+        seen.clear()
+    seen[entity] = made_from
     return True
 
 
@@ -139,7 +139,7 @@ class Entities:
             with self._writer.when(missing):
                 self._writer.emit(ast.Expr(self._writer.call(no_key, ast.Constant(entity_type))))
         self._expressions.define_entity(block.get("name", entity_type), local)
-        return local, self._expressions.used
+        return local, set(self._expressions.used)
 
     def _loop(self, block: dict[str, Any]) -> None:
         self._expressions.at(f"each {block['as']}")
@@ -168,7 +168,7 @@ class Entities:
             self._expressions.define(name, local)
 
     def _shared(self, block: dict[str, Any], local: str, used: set[str], outer: bool) -> None:
-        """Write an entity that many records describe: made once for the same values in a batch."""
+        """Write an entity that many records describe: made again in a batch when its values changed."""
         if not outer:
             raise self._expressions.error("shared: has no effect inside a loop")
         self._expressions.used = set()
@@ -177,8 +177,9 @@ class Entities:
         used = used | self._expressions.used
         if META in used:
             raise self._expressions.error("shared: an entity that uses $meta differs from record to record")
-        key = tuple_of([ast.Constant(len(self._writer.places)), *(load(name) for name in sorted(used))])
-        self._writer.emit(ast.If(self._writer.call(unseen, load("seen"), key), body, []))
+        entity = tuple_of([ast.Constant(len(self._writer.places)), load(local)])
+        made_from = tuple_of([load(name) for name in sorted(used)])
+        self._writer.emit(ast.If(self._writer.call(unseen, load("seen"), entity, made_from), body, []))
 
     def _entity(self, block: dict[str, Any], local: str) -> None:
         entity_type = block["type"]

@@ -116,7 +116,7 @@ async def get_entity(call: Call) -> Response:
     if view.linking.join == "flat" and found.linked:
         body = rendered_list(found, context, view, media_type)
     else:
-        body = rendered(found.entities[0], context, view, view.representation(found.links), media_type)
+        body = rendered(found, context, view, media_type)
     if not body:
         raise ResourceNotFound(f"{wanted}: the entity has none of the members asked for")
     return await answer_with(body, media_type, context, broker, call.request, {})

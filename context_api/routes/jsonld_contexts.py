@@ -8,11 +8,10 @@ from context_api.answers import JSON, created, dump, no_content, plain
 from context_api.broker import Broker
 from context_api.contexts.entries import RESOURCE, Entry, Kind
 from context_api.documented import BAD_REQUEST, NO_CONTENT
-from context_api.negotiation import LINKED, accept, content_type, read_body, tenant_of
+from context_api.negotiation import LINKED, accept, content_type, read_json, tenant_of
 from context_api.operation import Answer, Body, Call, Operation, Parameter
 from context_api.parameters import DETAILS
 from ngsild.names import is_uri
-from ngsild.payload import parse
 from ngsild.problems import (
     BadRequestData,
     InvalidRequest,
@@ -40,12 +39,12 @@ async def post_context(call: Call) -> Response:
     """Add an @context (clause 5.13.2)."""
     broker: Broker = call.state.broker
     content_type(call.request)
-    body = parse(await read_body(call.request, broker), broker.settings.limits.max_nesting)
+    body = await read_json(call.request, broker)
     if not isinstance(body, dict) or "@context" not in body:
         raise InvalidRequest("@context: the body must be a JSON object with this member")
     tenant = await tenant_of(call.request, broker, create=True)
     entry = await broker.contexts.add(body["@context"], tenant.id)
-    return created(entry.path())
+    return created(f"{broker.settings.server.public_url or ''}{entry.path()}")
 
 
 async def get_contexts(call: Call) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -17,7 +16,7 @@ from context_api.negotiation import RequestContext
 from context_api.storage.port import Tenant
 from ngsild.entity import Entity
 from ngsild.problems import BadRequestData, TooManyResults
-from ngsild.render import Representation, render_entity, render_feature
+from ngsild.render import Renderer, feature_of
 
 
 def page_of(given: Mapping[str, Any], broker: Broker) -> tuple[int, int, bool]:
@@ -72,22 +71,25 @@ def _prefers_plain(request: Request) -> bool:
     return "body=json" in preferences
 
 
-def rendered(entity: Entity, context: RequestContext, view: View, shown: Representation, media_type: str) -> Any:
-    """Return one entity as a JSON object or a GeoJSON Feature."""
+def rendered(found: Found, context: RequestContext, view: View, media_type: str) -> Any:
+    """Return the one entity that was found as a JSON object or a GeoJSON Feature."""
+    [entity] = found.entities
+    return _item(entity, Renderer(context.terms, view.representation(found.links)).entity(entity), view, media_type)
+
+
+def _item(entity: Entity, members: dict[str, Any], view: View, media_type: str) -> dict[str, Any]:
     if media_type != GEO_JSON:
-        return render_entity(entity, context.terms, shown)
+        return members
     dataset = next(iter(view.datasets)) if view.datasets is not None and len(view.datasets) == 1 else None
-    return render_feature(entity, context.terms, shown, view.geometry_property, dataset)
+    return feature_of(entity, members, view.geometry_property, dataset)
 
 
 def rendered_list(found: Found, context: RequestContext, view: View, media_type: str) -> Any:
     """Return entities, and with join=flat those they link to, as an array or a FeatureCollection."""
-    shown = view.representation(found.links)
-    items = [rendered(entity, context, view, shown, media_type) for entity in found.entities]
+    renderer = Renderer(context.terms, view.representation(found.links))
+    items = [_item(entity, renderer.entity(entity), view, media_type) for entity in found.entities]
     if view.linking.join == "flat":
-        for reached in found.linked:
-            own = replace(shown, pick=reached.pick, omit=reached.omit, attrs=None)
-            items.append(rendered(reached.entity, context, view, own, media_type))
+        items += [_item(r.entity, renderer.linked(r.entity, r.pick, r.omit), view, media_type) for r in found.linked]
     return {"type": "FeatureCollection", "features": items} if media_type == GEO_JSON else items
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from context_api.storage.port import StorageError
 from ngsild.problems import TooComplexQuery
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Readers:
             return work(con)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                raise
+                raise StorageError(str(error)) from error
             raise TooComplexQuery(f"the query takes longer than {self._time_limit:g} s; ask for less") from error
         finally:
             con.set_progress_handler(None, 0)

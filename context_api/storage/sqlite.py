@@ -25,7 +25,7 @@ from context_api.storage.port import (
     TypeInfo,
 )
 from context_api.storage.readers import Readers
-from context_api.storage.sqlite_file import WriterLock, connect, database_path, prepare_schema
+from context_api.storage.sqlite_file import WriterLock, connect, database_path, prepare_schema, storage_errors
 from context_api.storage.sqlite_reads import Reading
 from context_api.storage.writer import Writer
 from ngsild.entity import Entity
@@ -78,7 +78,8 @@ class SqliteStore:
         known = self._tenants.get(name)
         if known is not None:
             return known
-        row = self._inline.execute("SELECT id FROM tenant WHERE name = ?", (name,)).fetchone()
+        with storage_errors():
+            row = self._inline.execute("SELECT id FROM tenant WHERE name = ?", (name,)).fetchone()
         if row is None:
             if not create:
                 raise NonexistentTenant(f"tenant {name!r} does not exist")
@@ -100,13 +101,15 @@ class SqliteStore:
 
     async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
         """Return the stored columns of one entity, less what has expired."""
-        return sqlite_reads.retrieve(self._inline, tenant, entity_id)
+        with storage_errors():
+            return sqlite_reads.retrieve(self._inline, tenant, entity_id)
 
     async def read(self, tenant: Tenant, ids: Sequence[str]) -> list[Entity | None]:
         """Return entities in the stored form, None where there is none; what has expired is absent."""
         keys = [entity_key(tenant.name, entity_id) for entity_id in ids]
         if len(keys) <= _INLINE:
-            return sqlite_reads.read(self._inline, keys)
+            with storage_errors():
+                return sqlite_reads.read(self._inline, keys)
         return await self._readers.run(partial(sqlite_reads.read, keys=keys))
 
     async def query(

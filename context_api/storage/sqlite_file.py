@@ -6,6 +6,8 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import create_mock_engine
@@ -81,6 +83,15 @@ def connect(path: Path, *, read_only: bool, synchronous: str = "FULL") -> sqlite
     if read_only:
         con.execute("PRAGMA query_only = ON")
     return con
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Raise StorageError for what the database cannot do now: locked, unreadable, out of space."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageError(str(error)) from error
 
 
 def prepare_schema(con: sqlite3.Connection, path: Path) -> None:

@@ -121,7 +121,7 @@ class Writer:
             self._transact(group)
         except Exception as error:
             if len(group) == 1:
-                group[0].error = error
+                group[0].error = _as_told(error)
             else:
                 _log.warning("group of %d writes failed, trying each alone: %s", len(group), error)
                 for job in group:
@@ -135,7 +135,7 @@ class Writer:
         try:
             self._transact([job])
         except Exception as error:
-            job.error = error
+            job.error = _as_told(error)
 
     def _deliver(self, group: list[_Job]) -> None:
         for job in group:
@@ -168,3 +168,12 @@ class Writer:
             self._names.rolled_back()
             raise
         self._names.committed()
+
+
+def _as_told(error: Exception) -> Exception:
+    """Return the error as callers know it: what the database cannot do now (full, locked) is a StorageError."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return error
+    told = StorageError(str(error))
+    told.__cause__ = error
+    return told

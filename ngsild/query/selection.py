@@ -11,7 +11,7 @@ from ngsild.query.pattern import Pattern
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """An EntitySelector: what is given must hold; in an EntitySelector an id makes idPattern void, so leave it out."""
+    """What an entity is selected by; every member that is given must hold."""
 
     ids: frozenset[str] | None = None
     types: HasType | None = None

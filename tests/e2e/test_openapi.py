@@ -12,7 +12,14 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.config import ChecksConfig, GenerationConfig, NotAServerErrorConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.config import (
+    ChecksConfig,
+    GenerationConfig,
+    NotAServerErrorConfig,
+    ProjectConfig,
+    ProjectsConfig,
+    SchemathesisConfig,
+)
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -54,7 +61,12 @@ EXPECTED = NotAServerErrorConfig(expected_statuses=["2xx", "3xx", "4xx", "504"])
 document = create_app(Settings()).openapi()
 generation = GenerationConfig(modes=list(schemathesis.GenerationMode))
 schema = schemathesis.openapi.from_dict(
-    document, config=SchemathesisConfig(projects=ProjectsConfig(default=ProjectConfig(generation=generation, checks=ChecksConfig(not_a_server_error=EXPECTED))))
+    document,
+    config=SchemathesisConfig(
+        projects=ProjectsConfig(
+            default=ProjectConfig(generation=generation, checks=ChecksConfig(not_a_server_error=EXPECTED))
+        )
+    ),
 )
 KNOWN = {"entityId": "urn:ngsi-ld:EVSE:demo:1", "attrId": "ratedPower", "type": "EVSE", "name": "cim"}
 turns = cycle([True, False])
@@ -92,27 +104,35 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
-def test_answers_are_as_documented(case: schemathesis.Case, client: TestClient) -> None:
+def test_answers_are_as_documented(case: schemathesis.Case[Any], client: TestClient) -> None:
     response = call(case, client)
     answered[case.operation.label, response.status_code] += 1
-    if case.method != "GET" and response.is_success:
+    if case.method in ("DELETE", "PUT", "PATCH") and response.is_success:
         fill(client)
     case.validate_response(response, checks=CHECKS)
 
 
 def test_enough_was_sent_and_every_operation_was_carried_out() -> None:
     """Needs the test above."""
-    for op in sorted({o for o,_ in answered}): print(op, {s:n for (o,s),n in sorted(answered.items()) if o==op})
-    operations = {f"{method.upper()} {path}" for path, found in document["paths"].items() for method in found}
-    assert {operation for operation, status in answered if status < 300} == operations
-    assert not 1
+    sent: Counter[str] = Counter()
+    for (operation, _), count in answered.items():
+        sent[operation] += count
+    for path, found in document["paths"].items():
+        for method, operation in found.items():
+            label = f"{method.upper()} {path}"
+            if operation.get("parameters") or "requestBody" in operation:
+                assert sent[label] >= EXAMPLES, label
+            assert any(status < 300 for name, status in answered if name == label), label
 
 
 def fill(client: TestClient) -> None:
+    """Put there, again, what the paths name."""
     assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=SEED).is_success
+    stored = client.post("/ngsi-ld/v1/jsonldContexts", json={"@context": {"label": "https://example.org/label"}})
+    KNOWN["contextId"] = stored.headers["location"].rsplit("/", 1)[1]
 
 
-def call(case: schemathesis.Case, client: TestClient) -> httpx.Response:
+def call(case: schemathesis.Case[Any], client: TestClient) -> httpx.Response:
     """Send a case as a client would: what schemathesis made for requests, given to httpx."""
     made = case.as_transport_kwargs(base_url=str(client.base_url))
     data = made.get("data")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voltweave.output import console, messages, write
+from voltweave.output import console, messages, program, tell, write
 from voltweave.problems import Refused, Rejected
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, check, try and start providers.", no_args_is_help=True, rich_markup_mode=None)
 
 _COUNTERS = ("records", "entities", "rejected", "duplicates", "delivered")
+_BROKEN = dict(
+    zip(_COUNTERS, ("rec-\nords", "enti-\nties", "re-\njected", "dupli-\ncates", "deliv-\nered"), strict=True)
+)
+_WIDE = 100
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the adapters' state. [default: var]")]
 
 
@@ -41,10 +45,10 @@ def list_providers(
     table = Table(box=None, pad_edge=False)
     table.add_column("provider", no_wrap=True)
     for name in _COUNTERS:
-        table.add_column(name, justify="right")
-    table.add_column("last run", no_wrap=True)
+        table.add_column(name if console().width >= _WIDE else _BROKEN[name], justify="right", overflow="fold")
+    table.add_column("last run, UTC", no_wrap=True)
     for row in rows:
-        table.add_row(row["provider"], *(str(row[name]) for name in _COUNTERS), row["last_run"] or "never")
+        table.add_row(row["provider"], *(str(row[name]) for name in _COUNTERS), _minute(row["last_run"]))
     console().print(table)
     for row in rows:
         if row["waiting"]:
@@ -70,7 +74,7 @@ def check(
     for name in names or folders:
         problems = check_provider(folders[name])
         failed += bool(problems)
-        _print(f"{name}: {'ok' if not problems else f'{len(problems)} problems'}")
+        _print(f"{name}: {'ok' if not problems else _counted(len(problems), 'problem')}")
         for problem in problems:
             _print(f"  {problem}")
     if failed:
@@ -100,7 +104,7 @@ def try_provider(
         records += 1
         failures += trial.error is not None
         _show_trial(trial)
-    _print(f"{records} records shown, {failures} with errors")
+    _print(f"{_counted(records, 'record')} shown, {failures} with errors")
 
 
 @app.command()
@@ -123,7 +127,7 @@ def new(
         _print(f"  the file is too large for a sample: put a few of its records into {started.folder}/samples")
     messages().print(
         f"Next: complete {started.folder}/manifest.yaml and mapping.yaml, then\n"
-        f"VOLTWEAVE_PROVIDERS={folder} voltweave adapters try {name} {sample}",
+        f"VOLTWEAVE_PROVIDERS={folder} {program()} adapters try {name} {sample}",
         markup=False,
         soft_wrap=True,
     )
@@ -144,12 +148,17 @@ def rejects(
         raise Refused(f"no adapter has run with the data folder {folder}", "Give --data.")
     state = AdapterState(folder)
     try:
+        known = [status.stream for status in state.streams()]
+        if stream not in known:
+            raise Refused(f"nothing was read from a stream {stream}", f"There are {', '.join(known)}.")
         found = state.rejects(stream, limit)
     finally:
         state.close()
     for reject in found:
         fields = {name: getattr(reject, name) for name in reject.__slots__}
         write(json.dumps(fields, ensure_ascii=False))
+    if not found:
+        tell(f"no record of {stream} was set aside")
 
 
 def _stream_status(folder: Path) -> dict[str, StreamStatus]:
@@ -208,6 +217,14 @@ def _show_trial(trial: Trial) -> None:
         )
     table.add_row(Text(record), outcome)
     console().print(table)
+
+
+def _minute(time: str | None) -> str:
+    return time[:16].replace("T", " ") if time else "never"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _print(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voltweave.output import console, tell, write
+from voltweave.output import console, program, tell, write
 from voltweave.problems import Refused, Rejected, Unreachable
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def query(
     join: Annotated[str | None, typer.Option(help="Linked entities: inline or flat.")] = None,
     join_level: Annotated[int | None, typer.Option(min=1, help="How deep links are followed.")] = None,
     order_by: Annotated[str | None, typer.Option(help="Attribute to order by; ATTRIBUTE;desc for descending.")] = None,
-    limit: Annotated[int, typer.Option(min=0, max=1000, help="Entities to show; 0 with --count counts alone.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, max=1000, help="Entities to show; 0 only counts them.")] = 20,
     offset: Annotated[int, typer.Option(min=0, help="Entities to leave out.")] = 0,
     count: Annotated[bool, typer.Option("--count", help="Say how many entities match.")] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="How entities are shown.")] = Output.table,
@@ -68,7 +68,36 @@ def query(
     headers["Link"] = f"<{context}>; {_LINK_RELATION}"
     if tenant:
         headers["NGSILD-Tenant"] = tenant
-    _show(_answer(server, given, headers), output)
+    response = _answer(server, given, headers)
+    _show(response, output)
+    if context == CONTEXT and response.headers.get("NGSILD-Results-Count", "0") == "0" and not _found(response.json()):
+        doubt_names(type_ or "", q or "", pick or "")
+
+
+def _found(document: Any) -> bool:
+    return bool(document["features"] if isinstance(document, dict) and "features" in document else document)
+
+
+def doubt_names(types: str, q: str, pick: str) -> None:
+    """Say which names of a query without result the model does not have: a misspelt name is a valid query."""
+    import re
+    from difflib import get_close_matches
+
+    import ontology
+
+    model = ontology.model()
+    attributes = {name for entity_type in model.classes.values() for name in entity_type.attributes}
+    text = re.sub(r'"[^"]*"', "", q)
+    asked = re.findall(r"(?:^|[;|(])\s*!?([A-Za-z_]\w*)", text) + re.findall(r"(?:^|,)([A-Za-z_]\w*)", pick)
+    core = {"id", "type", "scope", "location", "observationSpace", "operationSpace", "createdAt", "modifiedAt"}
+    for kind, names, known in (
+        ("type", re.findall(r"(?:^|[,|;(])\s*([A-Za-z_]\w*)(?![\w:])", types), set(model.classes)),
+        ("attribute", asked, attributes | core),
+    ):
+        for name in dict.fromkeys(names):
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                tell(f"the model has no {kind} {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _near(text: str) -> tuple[str, str, str]:
@@ -87,7 +116,7 @@ def _answer(server: str | None, parameters: dict[str, Any], headers: dict[str, s
     from voltweave.settings import ClientSettings
 
     settings = ClientSettings()
-    base = (server or settings.server_url or _own_server()).rstrip("/")
+    base = (server or settings.server_url or own_server()).rstrip("/")
     try:
         response = httpx.get(
             f"{base}/ngsi-ld/v1/entities",
@@ -101,14 +130,15 @@ def _answer(server: str | None, parameters: dict[str, Any], headers: dict[str, s
     except httpx.UnsupportedProtocol:
         raise Refused(f"{base} is no http URL", "For example --server http://127.0.0.1:9090") from None
     except httpx.TransportError as error:
-        hint = "Start one with `voltweave up`, or say where it is with --server URL"
+        hint = f"Start one with `{program()} up`, or say where it is with --server URL"
         raise Unreachable(f"{base} does not answer: {error}", hint) from None
     if response.status_code != 200:
         raise Rejected(f"the server refused the query: {_problem(response)}")
     return response
 
 
-def _own_server() -> str:
+def own_server() -> str:
+    """Return the URL that a server on this machine has by its settings."""
     from context_api.settings import ServerSettings
 
     return f"http://127.0.0.1:{ServerSettings().port}"
@@ -122,7 +152,7 @@ def _problem(response: httpx.Response) -> str:
         document = None
     if not isinstance(document, dict):
         return f"status {response.status_code}"
-    parts = [str(document[name]) for name in ("title", "detail") if document.get(name)]
+    parts = [str(document[name]).rstrip(".") for name in ("title", "detail") if document.get(name)]
     return ": ".join(parts) or f"status {response.status_code}"
 
 
@@ -136,10 +166,11 @@ def _show(response: httpx.Response, output: Output) -> None:
     elif document:
         console().print(_table(document, console().width))
     if total is not None:
+        said = "1 entity matches" if total == "1" else f"{total} entities match"
         if output is Output.table:
-            write(f"{total} entities match")
+            write(said)
         else:
-            tell(f"{total} entities match")
+            tell(said)
     elif output is Output.table and not document:
         tell("no entity matches")
 

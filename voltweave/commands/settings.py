@@ -39,6 +39,7 @@ def settings(
         write(json.dumps([asdict(setting) for setting in found], indent=2, ensure_ascii=False))
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     table.add_column("variable", no_wrap=True)
@@ -47,7 +48,10 @@ def settings(
     for setting in found:
         changed = setting.current != setting.default
         table.add_row(
-            setting.name, setting.default, f"[bold]{setting.current}[/]" if changed else "", setting.description
+            setting.name,
+            Text(setting.default),
+            Text(setting.current, style="bold") if changed else "",
+            Text(setting.description),
         )
     console().print(table)
 
@@ -55,17 +59,27 @@ def settings(
 def all_settings() -> Iterator[Setting]:
     """Yield the settings of every class in the order of the source."""
     for settings_class in settings_classes():
-        current = settings_class()
         prefix = str(settings_class.model_config.get("env_prefix", ""))
+        current, wrong = _in_force(settings_class)
         for name, field in settings_class.model_fields.items():
             value = getattr(current, name)
             yield Setting(
                 name=(prefix + name).upper(),
                 concern=settings_class.__name__.removesuffix("Settings"),
                 default=_text(field.get_default(call_default_factory=False)),
-                current=_text(value),
+                current="(not valid)" if name in wrong else _text(value),
                 description=field.description or "",
             )
+
+
+def _in_force(settings_class: type[BaseSettings]) -> tuple[BaseSettings, set[str]]:
+    """Return the settings, and the names of those whose value is not valid: then the others are the defaults."""
+    from pydantic import ValidationError
+
+    try:
+        return settings_class(), set()
+    except ValidationError as error:
+        return settings_class.model_construct(), {str(detail["loc"][0]).lower() for detail in error.errors()}
 
 
 def settings_classes() -> Iterator[type[BaseSettings]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from voltweave.commands.serve import Database, Port
-from voltweave.output import tell
+from voltweave.output import program, tell
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from adapters.provider import Provider
     from adapters.sink import Sink
     from context_api.settings import Settings
+    from voltweave.settings import TownSettings
 
-TRY = "voltweave query --type ChargingSession --q 'energyDelivered>30' --limit 5 --count"
+TRY = "query --type ChargingSession --q 'energyDelivered>30' --limit 5 --count"
 
 
 def up(
@@ -34,7 +35,9 @@ def up(
     """Start everything on loopback: the broker, its adapters and a simulated town. Ctrl-C stops it all."""
     from adapters.settings import AdapterSettings
     from voltweave.serving import broker_settings, listen, run_until_stopped
+    from voltweave.settings import TownSettings
 
+    simulated = TownSettings() if town else None
     folder = data or AdapterSettings().data
     if database is None and data is not None:
         database = f"sqlite:///{data / 'voltweave.db'}"
@@ -42,12 +45,14 @@ def up(
     listener = listen(settings.server.host, settings.server.port)
 
     async def run(stop: asyncio.Event) -> None:
-        await _run(settings, listener, folder, town, stop)
+        await _run(settings, listener, folder, simulated, stop)
 
     run_until_stopped(run)
 
 
-async def _run(settings: Settings, listener: socket, folder: Path, town: bool, stop: asyncio.Event) -> None:
+async def _run(
+    settings: Settings, listener: socket, folder: Path, town: TownSettings | None, stop: asyncio.Event
+) -> None:
     """Serve, simulate and adapt until stopped; what was started last is stopped first."""
     from context_api.app import create_app
     from context_api.logs import configure
@@ -58,28 +63,31 @@ async def _run(settings: Settings, listener: socket, folder: Path, town: bool, s
     url = f"http://127.0.0.1:{settings.server.port}"
     async with serving(application, listener):
         tell(f"context API   {url}/ngsi-ld/v1   (data in {settings.storage.database})")
-        if town:
-            await _run_town(application, url, folder, stop)
+        if town is not None:
+            await _run_town(application, url, folder, town, stop)
         await stop.wait()
         tell("stopping")
 
 
-async def _run_town(application: FastAPI, url: str, folder: Path, stop: asyncio.Event) -> None:
+async def _run_town(application: FastAPI, url: str, folder: Path, town: TownSettings, stop: asyncio.Event) -> None:
     """Run the town and the adapters that read it; they deliver to the application in this process, without a socket."""
     import httpx
 
+    from adapters.settings import AdapterSettings
     from adapters.sink import HttpSink
-    from voltweave.settings import TownSettings
+    from voltweave.commands.query import own_server
     from voltweave.town import location, simulated_town, town_providers
 
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(simulated_town(TownSettings(), folder / "town"))
+        source = await stack.enter_async_context(simulated_town(town, folder / "town"))
         sink = HttpSink(url, transport=httpx.ASGITransport(application))
         stack.push_async_callback(sink.aclose)
         providers = [(provider, location(provider, source, folder / "town")) for provider in town_providers()]
         tell(f"town          {source}   (files in {folder / 'town' / 'dropped'})")
-        tell(f"adapters      {len(providers)} providers; `voltweave adapters list` shows what they did")
-        tell(f"try           {TRY}")
+        kept = "" if folder == AdapterSettings().data else f" --data {folder}"
+        served = "" if url == own_server() else f" --server {url}"
+        tell(f"adapters      {len(providers)} providers; see {program()} adapters list{kept}")
+        tell(f"try           {program()} {TRY}{served}")
         tell("Ctrl-C stops everything.")
         await _run_adapters(providers, sink, folder, stop)
 

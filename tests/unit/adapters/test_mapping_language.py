@@ -280,8 +280,16 @@ def test_a_batch_leaves_the_same_entities_as_single_records(rows: list[tuple[str
             assert batch[0] == one[0]
             assert batch[1:] in ([], one[1:])
     stored = [{e["id"]: e for made in run if isinstance(made, list) for e in made} for run in (single, many)]
-    if len({(s, str(m)) for s, m in rows}) == len({s for s, _ in rows}):
-        assert stored[0] == stored[1]
+    assert stored[0] == stored[1]
+
+
+def test_a_shared_entity_of_a_record_that_fails_is_made_by_the_next_one() -> None:
+    power = "{type: Connector, shared: true, id: [plug], attributes: {maxPower: [power, number]}}"
+    found = mapping(f"{SHARED}  - {power}\n")
+    rows = [{"evse": n, "station": "a", "plug": "p", "power": power} for n, power in enumerate(["?", 7, 7])]
+    failed, first, second = found.apply_many((row, None) for row in rows)
+    assert isinstance(failed, RecordError)
+    assert [len(made) for made in (first, second) if isinstance(made, list)] == [3, 1]
 
 
 def _outcome(found: CompiledMapping, record: dict[str, Any]) -> list[dict[str, Any]] | str:

@@ -154,3 +154,56 @@ def test_an_attribute_fragment_needs_neither_type_nor_value() -> None:
         expand_attribute_fragment("speed", {"@context": "x"}, TERMS)
     with pytest.raises(BadRequestData, match="Speed"):
         expand_attribute_fragment("speed", {"type": "Speed"}, TERMS)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "named"),
+    [
+        ({"speed": ["urn:ngsi-ld:null"]}, "speed.value"),
+        ({"speed": {"value": {"city": ["a", "urn:ngsi-ld:null"]}}}, "speed.value.city"),
+        ({"speed": {"value": [{"city": "urn:ngsi-ld:null"}]}}, "speed.value.city"),
+        ({"speed": {"valueList": [["urn:ngsi-ld:null"]]}}, "speed.valueList"),
+    ],
+)
+def test_an_array_holds_no_null_that_a_merge_would_store(attributes: dict[str, Any], named: str) -> None:
+    for nulls in Nulls:
+        with pytest.raises(BadRequestData, match=named.replace(".", r"\.")):
+            expand_fragment(attributes, TERMS, nulls)
+
+
+@pytest.mark.parametrize("kind", [[], ["Property"], {}, 5])
+def test_a_type_that_is_no_string_is_refused_where_one_must_stand(kind: Any) -> None:
+    for attribute in (
+        {"type": kind, "value": 1},
+        [{"value": 1}, {"value": 2, "datasetId": "urn:d:1", "a": {"type": kind}}],
+    ):
+        with pytest.raises(BadRequestData, match="type"):
+            expanded(speed=attribute)
+    with pytest.raises(BadRequestData, match="speed"):
+        expand_attribute_fragment("speed", {"type": kind, "value": 1}, TERMS)
+    assert expanded(speed=[{"type": kind}])[EX + "speed"]["type"] == "Property"
+
+
+def test_a_sub_attribute_is_named_once() -> None:
+    with pytest.raises(BadRequestData, match="named twice"):
+        expanded(colour={"value": 1, "speed": 1, EX + "speed": 2})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "holds"),
+    [
+        ({"value": 1, "unitCode": "CEL"}, True),
+        ({"valueList": [1], "unitCode": "CEL"}, True),
+        ({"languageMap": {"en": "a"}, "unitCode": "CEL"}, False),
+        ({"object": "urn:x:2", "objectType": "Car"}, True),
+        ({"objectList": ["urn:x:2"], "objectType": ["Car"]}, True),
+        ({"value": 1, "objectType": "Car"}, False),
+        ({"json": {}, "objectType": "Car"}, False),
+    ],
+)
+def test_some_members_go_with_some_types_only(attribute: dict[str, Any], holds: bool) -> None:
+    if holds:
+        assert expanded(speed=attribute)[EX + "speed"].keys() > attribute.keys()
+    else:
+        with pytest.raises(BadRequestData, match="does not hold this member"):
+            expanded(speed=attribute)

@@ -10,37 +10,37 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pyld import jsonld
 
-from ngsild.context import TermMap, compile_terms
-from ngsild.entity import VALUE_MEMBERS, Entity, instances
+from ngsild.context import CORE_NAMESPACE, TermMap, compile_terms
+from ngsild.entity import VALUE_MEMBERS, Entity
 from ngsild.expand import expand_entity
 from ngsild.names import is_name
 from ngsild.problems import BadRequestData
 from ngsild.render import Representation, render_entity
-from tests.unit.ngsild.test_context import CORE, NAMES, PREFIXES, local_contexts, used_names, without_coercion
+from tests.unit.ngsild.test_context import CORE, NAMES, local_contexts, used_names, without_coercion
 
 #: Core terms that JSON-LD coerces or wraps wherever they occur, which NGSI-LD does not do inside of values.
 COERCED = frozenset(term for term, definition in CORE.items() if isinstance(definition, dict))
+MEMBERS = frozenset(VALUE_MEMBERS.values()) | {"observedAt", "unitCode", "datasetId", "objectType", "valueType"}
 FREE_NAMES = [name for name in NAMES if name not in CORE]
 SEEN: Counter[str] = Counter()
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 scalars = st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | texts
-uris = st.sampled_from(["urn:ngsi-ld:Car:1", "http://example.org/a#1", "urn:x:größe"])
+#: In no namespace of the contexts: pyld shortens ids by prefix, NGSI-LD keeps them as they are.
+uris = st.sampled_from(["urn:ngsi-ld:Car:1", "https://id.example.net/1", "urn:x:größe"])
 moments = st.sampled_from(["2024-02-29T00:00:00Z", "1969-12-31T23:59:59.123456Z"])
 degrees = st.integers(-90, 90)
 positions = st.lists(degrees, min_size=2, max_size=3)
 geometries = st.one_of(
     st.builds(lambda p: {"type": "Point", "coordinates": p}, positions),
-    st.builds(
-        lambda ps: {"type": "LineString", "coordinates": ps}, st.lists(positions, min_size=2, max_size=3)
-    ),
+    st.builds(lambda ps: {"type": "LineString", "coordinates": ps}, st.lists(positions, min_size=2, max_size=3)),
     st.builds(lambda p: {"type": "Polygon", "coordinates": [[p, [0, 1], [1, 1], p]]}, positions),
 )
 
 
 def usable(name: str) -> bool:
     """Tell whether a name may stand for an attribute, a type or a key, and has no coercion of its own."""
-    return is_name(name) and name not in COERCED and name not in ("value", "id", "type")
+    return is_name(name) and name not in COERCED and name not in ("value", "location", "id", "type")
 
 
 @st.composite
@@ -54,8 +54,10 @@ def some_contexts(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def _is_odd(definition: Any) -> bool:
-    """Tell whether a definition unmaps a name or turns it into something other than an IRI: K's own tests have it."""
-    return definition is None or (isinstance(definition, dict) and definition.keys() != {"@id"})
+    """Tell whether a definition unmaps a name, makes it other than an IRI or means a core member by another name."""
+    if isinstance(definition, dict):
+        return definition.keys() != {"@id"} or _is_odd(definition["@id"])
+    return definition is None or definition == CORE_NAMESPACE + "hasValue"
 
 
 @st.composite
@@ -64,9 +66,14 @@ def documents(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     contexts = draw(some_contexts())
     own = [t for c in contexts for t in c if not t.startswith("@")]
     names = st.one_of(st.sampled_from(own), st.sampled_from(FREE_NAMES), used_names).filter(usable)
-    entity: dict[str, Any] = {"id": draw(uris), "type": draw(names | st.lists(names, min_size=2, max_size=3))}
+    entity: dict[str, Any] = {
+        "id": draw(uris),
+        "type": draw(names | st.lists(names, min_size=2, max_size=3, unique=True)),
+    }
     if draw(st.booleans()):
-        entity["scope"] = draw(st.just("/a") | st.lists(st.sampled_from(["/a/b", "c"]), min_size=1, max_size=2))
+        entity["scope"] = draw(
+            st.just("/a") | st.lists(st.sampled_from(["/a", "c"]), min_size=1, max_size=2, unique=True)
+        )
     for name in draw(st.lists(names, max_size=3, unique=True)):
         entity[name] = draw(attributes(names, 2))
     if draw(st.integers(0, 4)) == 0:
@@ -119,7 +126,7 @@ def values(kind: str, names: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
         "GeoProperty": geometries,
         "Relationship": uris | st.lists(uris, min_size=1, max_size=2, unique=True),
         "LanguageProperty": st.dictionaries(
-            st.sampled_from(["en", "de-CH", "@none"]), texts | st.lists(texts, min_size=1, max_size=2), min_size=1
+            st.sampled_from(["en", "gsw", "@none"]), texts | st.lists(texts, min_size=1, max_size=2), min_size=1
         ),
         "VocabProperty": names | st.lists(names, min_size=1, max_size=2),
         "JsonProperty": st.dictionaries(texts, st.none() | scalars | st.lists(scalars)) | st.lists(scalars),
@@ -148,7 +155,7 @@ def concise(value: Any) -> Any:
 
 
 def concise_instance(instance: dict[str, Any], bare: bool) -> Any:
-    found = {k: concise(v) if is_sub_attribute(v) else v for k, v in instance.items() if k != "type"}
+    found = {k: v if k in MEMBERS else concise(v) for k, v in instance.items() if k != "type"}
     if bare and found.keys() == {"value"} and not isinstance(found["value"], dict | list):
         return found["value"]
     if instance["type"] == "ListRelationship":
@@ -156,13 +163,8 @@ def concise_instance(instance: dict[str, Any], bare: bool) -> Any:
     return found
 
 
-def is_sub_attribute(value: Any) -> bool:
-    found = value[0] if isinstance(value, list) and value else value
-    return isinstance(found, dict) and found.get("type") in VALUE_MEMBERS and VALUE_MEMBERS[found["type"]] in found
-
-
 def concise_entity(entity: dict[str, Any]) -> dict[str, Any]:
-    return {k: concise(v) if is_sub_attribute(v) else v for k, v in entity.items()}
+    return {k: v if k in ("id", "type", "scope") else concise(v) for k, v in entity.items()}
 
 
 def as_document(entity: Entity) -> dict[str, Any]:
@@ -174,21 +176,24 @@ def as_document(entity: Entity) -> dict[str, Any]:
 def settled(value: Any) -> Any:
     """Return JSON without what expansion and compaction do not keep.
 
-    JSON-LD knows sets, not arrays: one member is as good as that member alone, and arrays in arrays are flat; the
-    order of keys and, of language maps, of tags is lost; numbers are equal whatever their form; terms with a datatype
-    coerce it, which NGSI-LD leaves to readers.
+    JSON-LD knows sets, not arrays: one member is as good as that member alone, and arrays in arrays are flat; terms
+    with a datatype coerce it, which NGSI-LD leaves to readers. Of raw JSON, pyld alone unwraps an array of one member.
     """
     if isinstance(value, dict):
         if "@value" in value and value.get("@type") != "@json":
             value = {k: v for k, v in value.items() if k != "@type"}
-        return {key: item if key == "json" else settled(item) for key, item in value.items()}
+        return {key: _alone(item) if key == "json" else settled(item) for key, item in value.items()}
     if isinstance(value, list):
         found: list[Any] = []
         for item in value:
             inner = settled(item)
             found.extend(inner if isinstance(inner, list) else [inner])
-        return found[0] if len(found) == 1 else found
+        return _alone(found)
     return value
+
+
+def _alone(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def expanded(document: dict[str, Any], contexts: list[Any]) -> Any:
@@ -208,7 +213,7 @@ def compiled(contexts: list[Any]) -> TermMap:
         raise
 
 
-thorough = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+thorough = settings(max_examples=1300, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
@@ -219,21 +224,28 @@ def test_expansion_and_rendering_equal_pylds(case: tuple[list[dict[str, Any]], d
     terms = compiled(contexts)
     try:
         entity = expand_entity(document, terms, 0)
-    except BadRequestData as problem:
-        SEEN["refused: " + problem.detail.split(":")[-1][:30]] += 1
+    except BadRequestData:
+        SEEN["refused"] += 1
         return
+    # Types with several names here: NGSI-LD keeps each once.
+    assume(isinstance(document["type"], str) or len(document["type"]) == len(entity.types))
     SEEN["expanded"] += 1
     theirs = jsonld.expand({**document, "@context": [*contexts, CORE]}, {"documentLoader": refuse})
     assert settled(theirs) == expanded(as_document(entity), [])
     assert expand_entity(concise_entity(document), terms, 0) == entity
     shown = render_entity(entity, terms, Representation())
-    compacted = jsonld.compact(theirs, {"@context": [*contexts, CORE]}, {"documentLoader": refuse})
+    assert expand_entity(shown, terms, 0) == entity
+    try:
+        compacted = jsonld.compact(theirs, {"@context": [*contexts, CORE]}, {"documentLoader": refuse})
+    except jsonld.JsonLdError as error:
+        assert error.code == "IRI confused with prefix"
+        return
+    SEEN["compacted"] += 1
     compacted.pop("@context")
     assert settled(shown) == settled(compacted)
-    assert expand_entity(shown, terms, 0) == entity
 
 
 def test_every_attribute_kind_occurred() -> None:
-    print(SEEN)
+    """Needs the test above."""
     assert {*VALUE_MEMBERS, "multi-attribute", "sub-attribute", "compound value"} <= set(SEEN)
-    assert SEEN["expanded"] >= 1000
+    assert SEEN["compacted"] >= 1000

@@ -124,6 +124,18 @@ def test_late_telemetry_goes_to_history_only() -> None:
     assert update.updated == [D + "s", D + "t"]
 
 
+def test_the_content_that_is_there_already_changes_nothing() -> None:
+    before = entity(a={"value": 1, "s": 5}, b=[{"value": 1}, {"value": 2, "datasetId": "urn:d:1"}], c=3)
+    same = fragment(a={"s": 5, "value": 1}, b={"value": 2, "datasetId": "urn:d:1"}, c=4)
+    update = update_attributes(before, same, 20, NONE)
+    assert update.touched == {D + "c"}
+    assert update.unchanged == {D + "a", D + "b"}
+    assert update.updated == [D + "a", D + "b", D + "c"]
+    assert {key for key, (_, modified) in update.after.stamps.items() if modified == 20} == {stamp_key(D + "c", None)}
+    for other in (True, 1.0, "1"):
+        assert append_attributes(entity(x=1), fragment(x=other), 20, NONE).touched == {D + "x"}
+
+
 def test_partial_update_keeps_what_is_not_named() -> None:
     before = entity(a={"value": 1, "unitCode": "CEL", "s": 5})
     change = expand_attribute_fragment("a", {"value": 2, "s": NULL, "observedAt": "2024-01-01T00:00:00Z"}, TERMS)
@@ -175,3 +187,41 @@ def test_system_times_tell_creation_from_change_at_every_level() -> None:
     assert gone.stamps == {stamp_key(D + "c", None): (20, 20)}
     replaced = replace_attribute(update.after, D + "a", {"type": "Property", "value": 9}, 40).after
     assert replaced.stamps[a] == (10, 40)
+
+
+def test_merging_away_the_last_language_removes_the_attribute() -> None:
+    before = entity(name={"languageMap": {"en": "x", "fr": "y"}}, n={"value": 1, "note": {"languageMap": {"en": "z"}}})
+    one = merge_entity(before, fragment(name={"languageMap": {"en": NULL}}), 20, NONE, MergeOptions()).after
+    assert one.attributes[D + "name"] == {"type": "LanguageProperty", "languageMap": {"fr": "y"}}
+    gone = fragment(name={"languageMap": {"fr": NULL}}, n={"value": 1, "note": {"languageMap": {"en": NULL}}})
+    assert merge_entity(one, gone, 30, NONE, MergeOptions()).after.attributes == {
+        D + "n": {"type": "Property", "value": 1}
+    }
+    new = fragment(other={"languageMap": {"en": NULL}})
+    assert D + "other" not in merge_entity(before, new, 20, NONE, MergeOptions()).after.attributes
+
+
+def test_merge_with_a_language_takes_only_text() -> None:
+    before = entity(name={"languageMap": {"en": "x"}})
+    for value in (5, {"a": 1}, [1], True):
+        with pytest.raises(BadRequestData, match="lang"):
+            merge_entity(before, fragment(name=value), 20, NONE, MergeOptions(language="en"))
+
+
+def test_null_for_what_is_absent_changes_nothing_in_a_merge() -> None:
+    update = merge_entity(entity(a=1), fragment(b=NULL), 20, NONE, MergeOptions())
+    assert (update.touched, update.not_updated) == (frozenset(), {})
+
+
+def test_a_scope_is_added_by_a_batch_update_alone() -> None:
+    changes = fragment(scope="/s")
+    assert update_attributes(entity(a=1), changes, 20, NONE).after.scope == []
+    assert update_attributes(entity(a=1), changes, 20, NONE, add_scope=True).after.scope == ["/s"]
+
+
+def test_partial_update_keeps_members_to_the_types_that_hold_them() -> None:
+    before = entity(r={"object": "urn:x:2"}, p=1)
+    for iri, members in ((D + "r", {"unitCode": "CEL"}), (D + "p", {"objectType": "Car"})):
+        with pytest.raises(BadRequestData, match="does not hold"):
+            partial_update(before, iri, expand_attribute_fragment("x", members, TERMS), 20, NONE)
+    assert partial_update(before, D + "p", {"unitCode": "CEL"}, 20, NONE).after.attributes[D + "p"]["unitCode"] == "CEL"

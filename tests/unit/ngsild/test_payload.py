@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,3 +74,27 @@ def test_nesting_has_a_limit() -> None:
     assert parse(b"[" * 10 + b"]" * 10, max_depth=10)
     with pytest.raises(BadRequestData, match="nested too deeply"):
         parse(b"[" * 11 + b"]" * 11, max_depth=10)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"a" * 65: 1},
+        {"x": {"y": [{"a" * 65: 1}]}},
+        {"id": "a" * 65},
+        {"type": ["Car", "a" * 65]},
+        [{"@id": "a" * 65}],
+        ["urn:ok:1", "a" * 65],
+    ],
+)
+def test_a_name_that_is_too_long_is_refused_and_not_repeated_whole(body: Any) -> None:
+    raw = orjson.dumps(body)
+    assert parse(raw, max_name=65) == body
+    with pytest.raises(BadRequestData, match="64 characters at most") as refusal:
+        parse(raw, max_name=64)
+    assert "a" * 41 not in refusal.value.detail
+
+
+def test_text_that_is_no_name_may_be_long() -> None:
+    body = {"id": "urn:x:1", "name": "a" * 500, "list": ["b" * 500]}
+    assert parse(orjson.dumps(body), max_name=64) == body

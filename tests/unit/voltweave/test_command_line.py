@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from context_api.storage.sqlite_file import WriterLock
+from voltweave.commands.query import doubt_names
 from voltweave.commands.settings import MODULES, Setting, _text, all_settings, settings_classes
 from voltweave.problems import MEANINGS, ExitCode, Refused
 from voltweave.reference import cli_page
@@ -80,6 +82,52 @@ def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
         ended = run("serve", "--port", port, "--database", f"sqlite:///{tmp_path}/v.db")
     assert ended.returncode == ExitCode.REFUSED
     assert "--port" in ended.stderr
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def test_a_database_in_use_is_said_without_a_traceback(tmp_path: Path) -> None:
+    lock = WriterLock(tmp_path / "v.db")
+    lock.acquire()
+    try:
+        ended = run("serve", "--port", free_port(), "--database", f"sqlite:///{tmp_path}/v.db")
+    finally:
+        lock.release()
+    assert ended.returncode == ExitCode.REFUSED
+    assert f"in use by process {os.getpid()}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_file_that_is_no_database_is_said_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "v.db").write_text("hello\n", encoding="utf-8")
+    ended = run("serve", "--port", free_port(), "--database", f"sqlite:///{tmp_path}/v.db")
+    assert ended.returncode == ExitCode.REFUSED
+    assert "not a database" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_names_that_the_model_lacks_are_said_after_an_empty_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    doubt_names("ChargingSesion,https://x.org/B", 'energyDeliverd>3;status=="lost|found"', "id,evse{ratedPower}")
+    said = capsys.readouterr().err
+    assert "no type ChargingSesion; did you mean ChargingSession?" in said
+    assert "no attribute energyDeliverd; did you mean energyDelivered?" in said
+    assert said.count("the model has no") == 2
+
+
+def test_a_wrong_setting_of_the_town_is_named_before_anything_starts() -> None:
+    ended = run("up", VOLTWEAVE_TOWN_SPEED="-3")
+    assert ended.returncode == ExitCode.REFUSED
+    assert ended.stderr.startswith("error: VOLTWEAVE_TOWN_SPEED")
+
+
+def test_settings_lists_all_where_one_is_wrong() -> None:
+    listed = {s["name"]: s for s in json.loads(run("settings", "--json", VOLTWEAVE_PORT="many").stdout)}
+    assert listed["VOLTWEAVE_PORT"]["current"] == "(not valid)"
+    assert "VOLTWEAVE_TOWN_SEED" in listed
 
 
 def test_a_wrong_setting_is_named() -> None:
