@@ -94,17 +94,11 @@ def test_the_document_served_is_the_one_tested(client: TestClient) -> None:
     assert client.get("/openapi.json").json() == document
 
 
-@schema.hook
-def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Let every other path name what is there."""
-    if path_parameters is None or next(turns):
-        return path_parameters
-    return path_parameters | {name: KNOWN[name] for name in path_parameters if name in KNOWN}
-
-
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 def test_answers_are_as_documented(case: schemathesis.Case[Any], client: TestClient) -> None:
+    if next(turns):
+        aim(case)
     response = call(case, client)
     answered[case.operation.label, response.status_code] += 1
     if case.method in ("DELETE", "PUT", "PATCH") and response.is_success:
@@ -123,6 +117,13 @@ def test_enough_was_sent_and_every_operation_was_carried_out() -> None:
             if operation.get("parameters") or "requestBody" in operation:
                 assert sent[label] >= EXAMPLES, label
             assert any(status < 300 for name, status in answered if name == label), label
+
+
+def aim(case: schemathesis.Case[Any]) -> None:
+    """Let a case name what is there, in the tenant where it is."""
+    case.path_parameters.update({name: KNOWN[name] for name in case.path_parameters if name in KNOWN})
+    for header in ("NGSILD-Tenant", "Link"):
+        case.headers.pop(header, None)
 
 
 def fill(client: TestClient) -> None:

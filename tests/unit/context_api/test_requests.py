@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from context_api.app import create_app
 from context_api.purge import purge_entities, read_purge
 from context_api.settings import LimitSettings, ServerSettings, Settings, StorageSettings
-from context_api.storage import sqlite as store_module
 from ngsild.context import core_terms
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +54,8 @@ def car(number: int = 1, **members: Any) -> dict[str, Any]:
 
 async def test_types_that_are_no_strings_are_bad_data(client: httpx.AsyncClient) -> None:
     assert (await client.post(ENTITIES, json=car(n=1))).status_code == 201
-    for kind in ([], ["Property"], {}, 1):
+    kinds: list[Any] = [[], ["Property"], {}, 1]
+    for kind in kinds:
         body = {"type": kind, "value": 1}
         refusal = await client.patch(f"{ENTITIES}/urn:x:1/attrs/n", json=body)
         assert (refusal.status_code, "n: " in refusal.json()["detail"]) == (400, True)
@@ -138,7 +138,7 @@ async def test_a_database_that_fails_is_503_and_logged_once(
         raise sqlite3.OperationalError("database or disk is full at /secret/path")
 
     await client.post(ENTITIES, json=car())
-    monkeypatch.setattr(store_module.sqlite_reads, "retrieve", full)
+    monkeypatch.setattr("context_api.storage.sqlite_reads.retrieve", full)
     monkeypatch.setattr("context_api.storage.transaction.Transaction.flush", full)
     requests = [
         client.get(f"{ENTITIES}/urn:x:1"),

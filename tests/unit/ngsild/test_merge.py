@@ -224,4 +224,5 @@ def test_partial_update_keeps_members_to_the_types_that_hold_them() -> None:
     for iri, members in ((D + "r", {"unitCode": "CEL"}), (D + "p", {"objectType": "Car"})):
         with pytest.raises(BadRequestData, match="does not hold"):
             partial_update(before, iri, expand_attribute_fragment("x", members, TERMS), 20, NONE)
-    assert partial_update(before, D + "p", {"unitCode": "CEL"}, 20, NONE).after.attributes[D + "p"]["unitCode"] == "CEL"
+    after = partial_update(before, D + "p", {"unitCode": "CEL"}, 20, NONE).after.attributes[D + "p"]
+    assert after == {"type": "Property", "value": 1, "unitCode": "CEL"}

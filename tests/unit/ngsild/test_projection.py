@@ -21,9 +21,12 @@ def entity(**members: Any) -> Entity:
     return expand_entity({"id": "urn:x:1", "type": "Car", "scope": "/s"} | members, TERMS, 1)
 
 
-def shown(found: Entity, **texts: str) -> set[str]:
-    options = {name: parse_projection(name, [text], TERMS) for name, text in texts.items()}
-    return set(render_entity(found, TERMS, Representation(**options)))
+def shown(found: Entity, pick: str | None = None, omit: str | None = None) -> set[str]:
+    representation = Representation(
+        pick=None if pick is None else parse_projection("pick", [pick], TERMS),
+        omit=None if omit is None else parse_projection("omit", [omit], TERMS),
+    )
+    return set(render_entity(found, TERMS, representation))
 
 
 def test_names_are_separated_by_commas_or_bars_and_expanded() -> None:
