@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import signal
 import sys
 from collections.abc import Callable, Iterable
 
@@ -38,5 +39,11 @@ def main(names: list[str]) -> int:
     return 0
 
 
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    # The servers that a benchmark starts are ended on the way out, also when it is told to stop.
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))

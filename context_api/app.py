@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             contexts.register_builtin(address, context(name))
     broker = Broker(store, contexts, settings, telemetry_iris())
     found = operations()
-    found.append(documentation(found))
+    found += documentation(found)
     app = FastAPI(
         title="Voltweave",
         version="0.1.0",

@@ -68,7 +68,13 @@ schema = schemathesis.openapi.from_dict(
         )
     ),
 )
-KNOWN = {"entityId": "urn:ngsi-ld:EVSE:demo:1", "attrId": "ratedPower", "type": "EVSE", "name": "cim"}
+KNOWN = {
+    "entityId": "urn:ngsi-ld:EVSE:demo:1",
+    "attrId": "ratedPower",
+    "type": "EVSE",
+    "name": "cim",
+    "contextId": "none-yet",
+}
 turns = cycle([True, False])
 answered: Counter[tuple[str, int]] = Counter()
 
@@ -101,7 +107,7 @@ def test_answers_are_as_documented(case: schemathesis.Case[Any], client: TestCli
         aim(case)
     response = call(case, client)
     answered[case.operation.label, response.status_code] += 1
-    if case.method in ("DELETE", "PUT", "PATCH") and response.is_success:
+    if case.method != "GET" and response.is_success:
         fill(client)
     case.validate_response(response, checks=CHECKS)
 
@@ -129,8 +135,10 @@ def aim(case: schemathesis.Case[Any]) -> None:
 def fill(client: TestClient) -> None:
     """Put there, again, what the paths name."""
     assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=SEED).is_success
-    stored = client.post("/ngsi-ld/v1/jsonldContexts", json={"@context": {"label": "https://example.org/label"}})
-    KNOWN["contextId"] = stored.headers["location"].rsplit("/", 1)[1]
+    contexts = "/ngsi-ld/v1/jsonldContexts"
+    if client.get(f"{contexts}/{KNOWN['contextId']}").status_code == 404:
+        stored = client.post(contexts, json={"@context": {"label": "https://example.org/label"}})
+        KNOWN["contextId"] = stored.headers["location"].rsplit("/", 1)[1]
 
 
 def call(case: schemathesis.Case[Any], client: TestClient) -> httpx.Response:
