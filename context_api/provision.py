@@ -1,9 +1,9 @@
 """Context Information Provision on single entities (CIM 009 clause 5.6).
 
-Every write follows decision 13: structure (the caller has expanded the body), registrations, rights, SHACL, commit.
-The steps for registrations, rights and SHACL are empty until federation, policies and validation arrive; `_commit` is
-where they go. A change is read, computed and written on condition of the version read; a lost race is run again
-(decision 12).
+Every write follows the order of decision 13: structure first (the caller has expanded the body), commit last. What comes
+between with federation, policies and validation judges a `Change`, which holds the entity before and after; nothing does
+today. A change is read, computed and written on condition of the version read; a lost race is run again, the fourth time
+with no other write in between (decision 12).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def not_found(entity_id: str) -> ResourceNotFound:
 async def create_entity(broker: Broker, tenant: Tenant, entity: Entity) -> None:
     """Create Entity (clause 5.6.1)."""
     change = Change(entity.id, None, entity, entity.created_at, "createEntity", frozenset(entity.attributes))
-    [outcome] = await _commit(broker, tenant, [change])
+    [outcome] = await broker.store.write(tenant, [change])
     if outcome is not Outcome.DONE:
         raise AlreadyExists(f"{entity.id}: the entity exists")
 
@@ -66,7 +66,7 @@ async def change_entity(
         change = change_of(before, update, now, operation)
         if change is None:
             return update
-        [outcome] = await _commit(broker, tenant, [change])
+        [outcome] = await broker.store.write(tenant, [change])
         if outcome is Outcome.DONE:
             return update
         if outcome is Outcome.MISSING:
@@ -112,10 +112,6 @@ def change_of(before: Entity, update: Update, now: int, operation: str) -> Chang
     if same and not late:
         return None
     return Change(before.id, before, before if same else after, now, operation, update.touched, late)
-
-
-async def _commit(broker: Broker, tenant: Tenant, changes: list[Change]) -> list[Outcome]:
-    return await broker.store.write(tenant, changes)
 
 
 async def delete_entity(broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None) -> None:
