@@ -1,9 +1,9 @@
 """Context Information Provision on single entities (CIM 009 clause 5.6).
 
-Every write follows the order of decision 13: structure first (the caller has expanded the body), commit last. What comes
-between with federation, policies and validation judges a `Change`, which holds the entity before and after; nothing does
-today. A change is read, computed and written on condition of the version read; a lost race is run again, the fourth time
-with no other write in between (decision 12).
+Every write follows the order of decision 13: structure first (the caller has expanded the body), commit last. What
+comes between with federation, policies and validation judges a `Change`, which holds the entity before and after;
+nothing does today. A change is read, computed and written on condition of the version read; a lost race is run again,
+the fourth time with no other write in between (decision 12).
 """
 
 from __future__ import annotations
