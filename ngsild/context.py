@@ -6,7 +6,8 @@ equal pyld's expansion and compaction of attribute names, type names and vocab v
 - scoped contexts, @propagate and references that are not loaded yet are BadRequestData when compiled;
 - a name that the @context maps to null, to a keyword or to a reverse property is BadRequestData when used, where
   JSON-LD would drop or reshape the member;
-- a term with a datatype or a container still compacts its IRI: in NGSI-LD the name belongs to the attribute, and the
+- a term with a datatype, language or container still compacts its IRI: in NGSI-LD the name belongs to the attribute,
+and the
   coercion to the value below it (clause 4.4 asks data providers to declare datatypes so).
 """
 

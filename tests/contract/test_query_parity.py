@@ -393,7 +393,7 @@ def record(found: list[Entity]) -> None:
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
-@given(entities(), st.lists(st.tuples(queries(), restrictions()), min_size=2, max_size=2))
+@given(entities(), st.lists(st.tuples(queries(), restrictions()), min_size=3, max_size=3))
 def same_answers(world: World, found: list[Entity], asked: list[tuple[EntityQuery, Restriction]]) -> None:
     record(found)
     lookup = world.store(found)
