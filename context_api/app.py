@@ -72,7 +72,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.broker = broker
-    app.state.contexts = contexts
     app.router.redirect_slashes = False
     app.router.routes[:0] = routes(found)
     app.openapi = lambda: describe(app, found)  # type: ignore[method-assign]

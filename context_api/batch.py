@@ -164,7 +164,7 @@ def upserting(broker: Broker, update: bool) -> ReadItem:
 
     def read(item: Any, terms: Terms) -> tuple[str, Step]:
         entity = expand_entity(item, terms, broker.now())
-        fragment = expand_fragment(item, terms, Nulls.NEVER) if update else None
+        fragment = _fragment_of(entity) if update else None
 
         def step(before: Entity | None, now: int) -> Plan:
             if before is None:
@@ -177,6 +177,11 @@ def upserting(broker: Broker, update: bool) -> ReadItem:
         return entity.id, step
 
     return read
+
+
+def _fragment_of(entity: Entity) -> Fragment:
+    """Return what the body said of the entity, without reading the body again."""
+    return Fragment(entity.id, entity.types, entity.scope or None, entity.expires_at, entity.attributes)
 
 
 def _creation(entity: Entity) -> Change:

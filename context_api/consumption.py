@@ -1,6 +1,6 @@
 """Context Information Consumption: retrieve and query entities (CIM 009 clauses 5.7.1 and 5.7.2).
 
-The same `QueryInput` is read from the parameters of GET and from the Query of POST (clause 5.2.23), so that both mean
+The parameters of GET and the Query of POST (clause 5.2.23) are read into values of the same names, so that both mean
 the same.
 """
 
