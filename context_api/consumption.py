@@ -240,11 +240,12 @@ def _is_narrow(query: EntityQuery) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Entities of one answer, in order, and those they link to."""
+    """Entities of one answer, in order, those they link to, and whether a query matches more after them."""
 
     entities: list[Entity]
     linked: list[Reached]
     total: int | None = None
+    more: bool = False
 
     @property
     def links(self) -> dict[str, Entity]:
@@ -305,10 +306,12 @@ async def query_entities(
     restriction: Restriction = EVERYTHING,
 ) -> Found:
     """Query Entities (clause 5.7.2)."""
-    page = await broker.store.query(tenant, query, restriction, limit, offset, count)
-    entities = [_as_seen(decode(row), restriction) for row in page.rows]
+    # One more than asked for tells whether there is a next page.
+    page = await broker.store.query(tenant, query, restriction, limit + 1 if limit else 0, offset, count)
+    entities = [_as_seen(decode(row), restriction) for row in page.rows[:limit]]
     links = await linked_entities(broker, tenant, entities, view, restriction)
-    return Found([choose_datasets(e, view.datasets) for e in entities], links, page.total)
+    shown = [choose_datasets(e, view.datasets) for e in entities]
+    return Found(shown, links, page.total, more=len(page.rows) > limit)
 
 
 async def linked_entities(

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from context_api import parameters as p
 from context_api.answers import created, no_content, plain
 from context_api.broker import Broker
-from context_api.consumption import Found, query_entities, read_query, read_view, retrieve_entity
+from context_api.consumption import query_entities, read_query, read_view, retrieve_entity
 from context_api.documented import (
     BAD_REQUEST,
     ENTITIES,
@@ -81,12 +81,10 @@ async def answer_query(
     query = read_query(given, context.terms, view)
     limit, offset, count = page_of(given, broker)
     tenant = await tenant_of(call.request, broker)
-    found = await query_entities(broker, tenant, query, view, limit + 1 if limit else 0, offset, count)
-    more = len(found.entities) > limit
-    page = Found(found.entities[:limit], found.linked, found.total)
+    found = await query_entities(broker, tenant, query, view, limit, offset, count)
     public_url = broker.settings.server.public_url
-    headers = paging_headers(call.request, media_type, limit, offset, more, found.total, public_url)
-    body = rendered_list(page, context, view, media_type)
+    headers = paging_headers(call.request, media_type, limit, offset, found.more, found.total, public_url)
+    body = rendered_list(found, context, view, media_type)
     return await answer_with(body, media_type, context, broker, call.request, headers, tenant)
 
 

@@ -182,3 +182,16 @@ async def test_batch_update_gives_a_scope_and_merge_ignores_null_for_the_absent(
     assert (await client.post(f"{BATCH}/update", json=[car(scope="/a")])).status_code == 204
     assert (await client.post(f"{BATCH}/merge", json=[car(gone="urn:ngsi-ld:null")])).status_code == 204
     assert (await client.get(f"{ENTITIES}/urn:x:1")).json()["scope"] == "/a"
+
+
+async def test_a_page_brings_the_linked_entities_of_its_own_entities_alone(client: httpx.AsyncClient) -> None:
+    def to(number: int) -> dict[str, Any]:
+        return {"type": "Relationship", "object": f"urn:x:{number}"}
+
+    for entity in (car(1, next=to(2)), car(2, next=to(3)), car(3)):
+        assert (await client.post(ENTITIES, json=entity)).status_code == 201
+    query = {"type": "Car", "join": "flat", "limit": "1", "orderBy": "id"}
+    for offset, ids in ((0, ["urn:x:1", "urn:x:2"]), (1, ["urn:x:2", "urn:x:3"]), (2, ["urn:x:3"])):
+        page = await client.get(ENTITIES, params=query | {"offset": str(offset)})
+        assert [entity["id"] for entity in page.json()] == ids
+        assert ('rel="next"' in page.headers["Link"]) == (offset < 2)
