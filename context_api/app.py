@@ -32,7 +32,7 @@ from context_api.routes import (
 )
 from context_api.routes.documentation import documentation
 from context_api.settings import Settings
-from context_api.storage.sqlite import SqliteStore
+from context_api.storage.sqlite.store import SqliteStore
 from ngsild.problems import InternalError, MethodNotAllowed, Problem
 from ontology import context, context_names, context_url, telemetry_iris
 

@@ -14,7 +14,7 @@ import pytest
 
 from context_api.settings import StorageSettings
 from context_api.storage.port import Change, Outcome, Store, Tenant
-from context_api.storage.sqlite import SqliteStore
+from context_api.storage.sqlite.store import SqliteStore
 from ngsild.entity import Attribute, Entity
 
 CIM = "https://w3id.org/voltweave/cim#"

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from context_api.storage.batch import Batch, Counters
 from context_api.storage.codec import entity_key
-from context_api.storage.names import Names
 from context_api.storage.port import Change, Tenant
-from context_api.storage.sqlite_file import connect, prepare_schema
-from context_api.storage.sqlite_lookup import Lookup
-from context_api.storage.sqlite_query import compile_count, compile_query
+from context_api.storage.sqlite.batch import Batch, Counters
+from context_api.storage.sqlite.file import connect, prepare_schema
+from context_api.storage.sqlite.lookup import Lookup
+from context_api.storage.sqlite.names import Names
+from context_api.storage.sqlite.query import compile_count, compile_query
 from ngsild.entity import Entity, Instance, attribute_of, instances, stamp_key
 from ngsild.query import (
     EVERYTHING,

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from context_api.storage.batch import Batch, Counters
 from context_api.storage.codec import entity_key
-from context_api.storage.names import Names
 from context_api.storage.port import Change, Tenant
-from context_api.storage.sqlite_file import connect, prepare_schema
-from context_api.storage.sqlite_lookup import Lookup
-from context_api.storage.sqlite_query import Statement, compile_count, compile_query
+from context_api.storage.sqlite.batch import Batch, Counters
+from context_api.storage.sqlite.file import connect, prepare_schema
+from context_api.storage.sqlite.lookup import Lookup
+from context_api.storage.sqlite.names import Names
+from context_api.storage.sqlite.query import Statement, compile_count, compile_query
 from ngsild.entity import Entity
 from ngsild.query import (
     EVERYTHING,

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from context_api.settings import StorageSettings
 from context_api.storage.index_rows import Kind
 from context_api.storage.port import Change, Outcome, Tenant
-from context_api.storage.sqlite import SqliteStore
-from context_api.storage.sqlite_file import connect
+from context_api.storage.sqlite.file import connect
+from context_api.storage.sqlite.store import SqliteStore
 from ngsild.entity import VALUE_MEMBERS, Attribute, Entity, Instance, attribute_of, instances
 
 CIM = "https://w3id.org/voltweave/cim#"

@@ -15,14 +15,14 @@ import pytest
 
 from context_api.settings import StorageSettings
 from context_api.storage.port import DatabaseInUse, StorageError
-from context_api.storage.sqlite import SqliteStore
-from context_api.storage.sqlite_file import WriterLock, connect, database_path
+from context_api.storage.sqlite.file import WriterLock, connect, database_path
+from context_api.storage.sqlite.store import SqliteStore
 from context_api.storage.tables import SCHEMA_VERSION
 
 OPEN = """
 import asyncio, sys
 from context_api.settings import StorageSettings
-from context_api.storage.sqlite import SqliteStore
+from context_api.storage.sqlite.store import SqliteStore
 asyncio.run(SqliteStore(StorageSettings(database=sys.argv[1])).start())
 """
 

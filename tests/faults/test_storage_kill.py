@@ -19,7 +19,7 @@ import asyncio, sys, time
 from dataclasses import replace
 from context_api.settings import StorageSettings
 from context_api.storage.port import Change, Outcome
-from context_api.storage.sqlite import SqliteStore
+from context_api.storage.sqlite.store import SqliteStore
 from ngsild.entity import Entity
 
 store = SqliteStore(StorageSettings(database=sys.argv[1]))

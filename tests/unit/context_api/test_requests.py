@@ -138,8 +138,8 @@ async def test_a_database_that_fails_is_503_and_logged_once(
         raise sqlite3.OperationalError("database or disk is full at /secret/path")
 
     await client.post(ENTITIES, json=car())
-    monkeypatch.setattr("context_api.storage.sqlite_reads.retrieve", full)
-    monkeypatch.setattr("context_api.storage.transaction.Transaction.flush", full)
+    monkeypatch.setattr("context_api.storage.sqlite.reads.retrieve", full)
+    monkeypatch.setattr("context_api.storage.sqlite.transaction.Transaction.flush", full)
     requests = [
         client.get(f"{ENTITIES}/urn:x:1"),
         client.post(ENTITIES, json=car(2)),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from context_api.storage.sqlite_file import WriterLock
+from context_api.storage.sqlite.file import WriterLock
 from voltweave.commands.query import doubt_names
 from voltweave.commands.settings import MODULES, Setting, _text, all_settings, settings_classes
 from voltweave.problems import MEANINGS, ExitCode, Refused

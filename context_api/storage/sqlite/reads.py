@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from context_api.storage.codec import decode, entity_key, row_without_expired
-from context_api.storage.names import Names
 from context_api.storage.port import Page, Row, Tenant
-from context_api.storage.sqlite_lookup import Lookup
-from context_api.storage.sqlite_query import compile_count, compile_query
-from context_api.storage.statements import ROW_COLUMNS, select_by_key
+from context_api.storage.sqlite.lookup import Lookup
+from context_api.storage.sqlite.names import Names
+from context_api.storage.sqlite.query import compile_count, compile_query
+from context_api.storage.sqlite.statements import ROW_COLUMNS, select_by_key
 from ngsild.entity import Entity
 from ngsild.query import EntityQuery, Restriction
 

@@ -9,10 +9,8 @@ from functools import partial
 from typing import TypeVar
 
 from context_api.settings import StorageSettings
-from context_api.storage import discovery, sqlite_reads
+from context_api.storage import discovery
 from context_api.storage.codec import entity_key
-from context_api.storage.expiry import expired_changes
-from context_api.storage.names import Names
 from context_api.storage.port import (
     DEFAULT_TENANT,
     AttributeInfo,
@@ -24,10 +22,13 @@ from context_api.storage.port import (
     Tenant,
     TypeInfo,
 )
-from context_api.storage.readers import Readers
-from context_api.storage.sqlite_file import WriterLock, connect, database_path, prepare_schema, storage_errors
-from context_api.storage.sqlite_reads import Reading
-from context_api.storage.writer import Writer
+from context_api.storage.sqlite import reads
+from context_api.storage.sqlite.expiry import expired_changes
+from context_api.storage.sqlite.file import WriterLock, connect, database_path, prepare_schema, storage_errors
+from context_api.storage.sqlite.names import Names
+from context_api.storage.sqlite.readers import Readers
+from context_api.storage.sqlite.reads import Reading
+from context_api.storage.sqlite.writer import Writer
 from ngsild.entity import Entity
 from ngsild.problems import NonexistentTenant
 from ngsild.query import EntityQuery, Restriction
@@ -102,15 +103,15 @@ class SqliteStore:
     async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
         """Return the stored columns of one entity, less what has expired."""
         with storage_errors():
-            return sqlite_reads.retrieve(self._inline, tenant, entity_id)
+            return reads.retrieve(self._inline, tenant, entity_id)
 
     async def read(self, tenant: Tenant, ids: Sequence[str]) -> list[Entity | None]:
         """Return entities in the stored form, None where there is none; what has expired is absent."""
         keys = [entity_key(tenant.name, entity_id) for entity_id in ids]
         if len(keys) <= _INLINE:
             with storage_errors():
-                return sqlite_reads.read(self._inline, keys)
-        return await self._readers.run(partial(sqlite_reads.read, keys=keys))
+                return reads.read(self._inline, keys)
+        return await self._readers.run(partial(reads.read, keys=keys))
 
     async def query(
         self, tenant: Tenant, query: EntityQuery, restriction: Restriction, limit: int, offset: int, count: bool
@@ -124,7 +125,7 @@ class SqliteStore:
         """Yield the ids of all matching entities in chunks; those of one moment, less what has gone meanwhile."""
         keys = await self._readers.run(lambda con: Reading(con, self._names, tenant, restriction).keys(query))
         for start in range(0, len(keys), _CHUNK):
-            yield await self._readers.run(partial(sqlite_reads.ids_of, keys=keys[start : start + _CHUNK]))
+            yield await self._readers.run(partial(reads.ids_of, keys=keys[start : start + _CHUNK]))
 
     async def expire(self, now: int) -> int:
         """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""

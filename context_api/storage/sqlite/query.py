@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from context_api.storage.sqlite_condition import FALSE, TRUE, Conditions, numbers
-from context_api.storage.sqlite_functions import Functions
-from context_api.storage.sqlite_lookup import Lookup
-from context_api.storage.sqlite_values import Predicate
+from context_api.storage.sqlite.condition import FALSE, TRUE, Conditions, numbers
+from context_api.storage.sqlite.functions import Functions
+from context_api.storage.sqlite.lookup import Lookup
+from context_api.storage.sqlite.values import Predicate
 from ngsild.query import EntityQuery, Restriction
 from ngsild.query.ast import (
     And,

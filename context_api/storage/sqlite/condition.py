@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from context_api.storage.index_rows import Kind
-from context_api.storage.sqlite_functions import Functions
-from context_api.storage.sqlite_lookup import Lookup
-from context_api.storage.sqlite_values import STRING_KINDS, Predicate, comparison, equality, kind_in
+from context_api.storage.sqlite.functions import Functions
+from context_api.storage.sqlite.lookup import Lookup
+from context_api.storage.sqlite.values import STRING_KINDS, Predicate, comparison, equality, kind_in
 from context_api.storage.tables import RESERVED_NAME
 from ngsild.query.ast import (
     And,

@@ -10,8 +10,8 @@ import orjson
 
 from context_api.storage.codec import decode, entity_key
 from context_api.storage.index_rows import UNINDEXED_MARK
-from context_api.storage.names import Names
 from context_api.storage.port import Row, Tenant
+from context_api.storage.sqlite.names import Names
 from ngsild.entity import Entity
 from ngsild.query.ast import HasType
 

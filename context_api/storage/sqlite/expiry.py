@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from context_api.storage.codec import decode, microseconds, without_expired
 from context_api.storage.port import Change, Row, Tenant
-from context_api.storage.statements import ROW_COLUMNS
+from context_api.storage.sqlite.statements import ROW_COLUMNS
 
 OPERATION = "expire"
 #: Entities swept in one transaction.

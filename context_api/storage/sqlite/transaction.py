@@ -8,12 +8,12 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from context_api.storage.batch import Batch, Counters, Stored
 from context_api.storage.codec import decode, entity_key
-from context_api.storage.names import Names
 from context_api.storage.port import Change, Compute, Outcome, Row, Tenant
-from context_api.storage.sqlite_reads import read
-from context_api.storage.statements import ROW_COLUMNS, select_by_key
+from context_api.storage.sqlite.batch import Batch, Counters, Stored
+from context_api.storage.sqlite.names import Names
+from context_api.storage.sqlite.reads import read
+from context_api.storage.sqlite.statements import ROW_COLUMNS, select_by_key
 
 
 class Transaction:

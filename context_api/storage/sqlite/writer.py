@@ -15,11 +15,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from context_api.storage.batch import Counters
 from context_api.storage.codec import entity_key
-from context_api.storage.names import Names
 from context_api.storage.port import Change, Compute, Outcome, StorageError, Tenant
-from context_api.storage.transaction import Transaction
+from context_api.storage.sqlite.batch import Counters
+from context_api.storage.sqlite.names import Names
+from context_api.storage.sqlite.transaction import Transaction
 
 T = TypeVar("T")
 
