@@ -1,0 +1,120 @@
+"""Connections to PostgreSQL: how they are set up, pooled, limited, and what their errors mean to callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pgproto.pgproto import UUID
+from sqlalchemy.engine import make_url
+
+from context_api.storage.codec import entity_key
+from context_api.storage.port import StorageError
+
+# asyncpg has no types of its own.
+Connection: TypeAlias = Any
+#: Prepared statements kept on a connection; every q with other attributes is one.
+_STATEMENTS = 1_000
+_CONNECT_SECONDS = 10.0
+_CLOSE_SECONDS = 10.0
+_LOCK_MS = 10_000
+#: Statements are written so that one plan is right: walks over indexes, joined by key (decision 21). Planning each anew
+#: costs more than running it, and the planner's own choices depend on statistics of the moment.
+_PLANNER = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+
+
+def uuid_key(tenant: str, entity_id: str) -> UUID:
+    """Return the key of an entity as PostgreSQL has it."""
+    return UUID(entity_key(tenant, entity_id))
+
+
+class Pool:
+    """A fixed number of connections to one database, each with a time limit for its statements.
+
+    A connection that broke is replaced when it is next asked for.
+    """
+
+    def __init__(self, url: str, size: int, time_limit: float) -> None:
+        self._url = _plain_url(url)
+        self._size = size
+        self._time_limit = time_limit
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connect; raise StorageError where the database cannot be reached."""
+        with storage_errors():
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._size,
+                max_inactive_connection_lifetime=0,
+                statement_cache_size=_STATEMENTS,
+                max_cached_statement_lifetime=0,
+                timeout=_CONNECT_SECONDS,
+                reset=_keep,
+                server_settings={
+                    "application_name": "voltweave",
+                    "statement_timeout": str(int(self._time_limit * 1000)),
+                    "lock_timeout": str(_LOCK_MS),
+                    "idle_in_transaction_session_timeout": str(int(self._time_limit * 1000) + 60_000),
+                    **_PLANNER,
+                },
+            )
+
+    async def close(self) -> None:
+        """Close the connections; one that is still busy after ten seconds is cut."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
+            except TimeoutError:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; raise StorageError for what the database cannot do now."""
+        if self._pool is None:
+            raise StorageError("the database has been closed")
+        with storage_errors():
+            async with self._pool.acquire(timeout=self._time_limit) as con:
+                yield con
+
+
+async def _keep(_: Connection) -> None:
+    """Leave a returned connection as it is: nothing of ours changes a session, and a reset is a round trip."""
+
+
+def _plain_url(url: str) -> str:
+    """Return the URL as PostgreSQL's clients know it, without the name of a driver."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Raise StorageError for what the database cannot do now: unreachable, going down, full, too slow."""
+    try:
+        yield
+    except (
+        OSError,
+        TimeoutError,
+        asyncpg.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.PostgresSystemError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.LockNotAvailableError,
+        asyncpg.ReadOnlySQLTransactionError,
+    ) as error:
+        raise StorageError(f"PostgreSQL: {str(error) or type(error).__name__}") from error
