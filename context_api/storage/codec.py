@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -97,6 +99,23 @@ def row_without_expired(row: Row, now: int) -> Row:
     entity = without_expired(decode(row), now)
     columns = encode(entity)
     return replace(row, doc=columns.doc.encode(), sys=columns.sys.encode() if columns.sys else None)
+
+
+def living_row(columns: Sequence[Any], now: int | None) -> Row | None:
+    """Return a row less what has expired, None when all of it has; without `now` the clock is read if need be.
+
+    `columns` are those of Row, then expires_at and next_expiry.
+    """
+    doc, sys, created_at, modified_at, version, owner, expires_at, next_expiry = columns
+    row = Row(doc, sys, created_at, modified_at, version, owner)
+    if next_expiry is None:
+        return row
+    moment = time.time_ns() // 1000 if now is None else now
+    if next_expiry > moment:
+        return row
+    if expires_at is not None and expires_at <= moment:
+        return None
+    return row_without_expired(row, moment)
 
 
 def _expiries(attribute: Attribute) -> list[int]:

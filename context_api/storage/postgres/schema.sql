@@ -222,8 +222,9 @@ BEGIN
     END IF;
 
     IF 2 = ANY (kinds) THEN
-        DELETE FROM entity e USING unnest(ks, kinds, olds) AS x(k, kind, old)
-        WHERE x.kind = 2 AND e.k = x.k AND e.version = x.old;
+        DELETE FROM entity e USING unnest(ks, kinds, olds, ats) AS x(k, kind, old, at)
+        WHERE x.kind = 2 AND e.k = x.k AND e.version = x.old
+            AND (swept OR e.next_expiry IS NULL OR e.next_expiry > x.at);
         GET DIAGNOSTICS written = ROW_COUNT;
         IF written <> cardinality(array_positions(kinds, 2)) THEN
             RAISE EXCEPTION USING ERRCODE = 'VW001', MESSAGE = 'a change lost its race';

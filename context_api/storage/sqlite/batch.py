@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from context_api.storage.judging import Stored
 from context_api.storage.port import Change, Tenant
 from context_api.storage.rows import Line, Rows
 from context_api.storage.sqlite import statements
@@ -27,15 +28,6 @@ class Counters:
         version = con.execute("SELECT seq FROM sqlite_sequence WHERE name = 'change'").fetchone()
         geometry = con.execute("SELECT max(id) FROM geometry").fetchone()
         return cls(version[0] if version else 0, geometry[0] or 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the condition of a change is checked against."""
-
-    version: int
-    expires_at: int | None
-    next_expiry: int | None
 
 
 class _Interning:

@@ -8,9 +8,8 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from context_api.storage.codec import decode, entity_key, row_without_expired
+from context_api.storage.codec import decode, entity_key, living_row
 from context_api.storage.port import Page, Row, Tenant
 from context_api.storage.sqlite.lookup import Lookup
 from context_api.storage.sqlite.names import Names
@@ -60,7 +59,7 @@ class Reading:
     def _rows(self, query: EntityQuery, limit: int, offset: int) -> Iterator[Row]:
         statement = compile_query(query, self._restriction, self._lookup, self._now, _PAGE_COLUMNS, limit, offset)
         for columns in statement.execute(self._con):
-            row = _living(columns, self._now)
+            row = living_row(columns, self._now)
             if row is not None:
                 yield row
 
@@ -68,14 +67,14 @@ class Reading:
 def retrieve(con: sqlite3.Connection, tenant: Tenant, entity_id: str) -> Row | None:
     """Return the row of one entity."""
     found = con.execute(_RETRIEVE, (entity_key(tenant.name, entity_id),)).fetchone()
-    return None if found is None else _living(found, None)
+    return None if found is None else living_row(found, None)
 
 
 def read(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[Entity | None]:
     """Return the entities with these keys, in their order."""
     found: dict[bytes, Entity] = {}
     for k, *columns in select_by_key(con, f"k, {_COLUMNS}", keys):
-        row = _living(columns, None)
+        row = living_row(columns, None)
         if row is not None and k not in found:
             found[k] = decode(row)
     return [found.get(k) for k in keys]
@@ -95,17 +94,3 @@ def _snapshot(con: sqlite3.Connection) -> Iterator[None]:
     finally:
         if con.in_transaction:
             con.execute("ROLLBACK")
-
-
-def _living(columns: Sequence[Any], now: int | None) -> Row | None:
-    """Return the row of `_COLUMNS` less what has expired, None when all of it has; the clock is read only for that."""
-    doc, sys, created_at, modified_at, version, owner, expires_at, next_expiry = columns
-    row = Row(doc, sys, created_at, modified_at, version, owner)
-    if next_expiry is None:
-        return row
-    moment = time.time_ns() // 1000 if now is None else now
-    if next_expiry > moment:
-        return row
-    if expires_at is not None and expires_at <= moment:
-        return None
-    return row_without_expired(row, moment)

@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from context_api.storage.codec import decode, entity_key
+from context_api.storage.judging import Stored, all_or_none, judge
 from context_api.storage.port import Change, Compute, Outcome, Row, Tenant
-from context_api.storage.sqlite.batch import Batch, Counters, Stored
+from context_api.storage.sqlite.batch import Batch, Counters
 from context_api.storage.sqlite.names import Names
 from context_api.storage.sqlite.reads import read
 from context_api.storage.sqlite.statements import ROW_COLUMNS, select_by_key
@@ -38,7 +39,7 @@ class Transaction:
         if atomic:
             outcomes = self._judge_all(keys, changes)
             if any(outcome is not Outcome.DONE for outcome in outcomes):
-                return [Outcome.UNDONE if outcome is Outcome.DONE else outcome for outcome in outcomes]
+                return all_or_none(outcomes)
         return [self._apply(tenant, k, change) for k, change in zip(keys, changes, strict=True)]
 
     def compute(self, tenant: Tenant, keys: Sequence[bytes], compute: Compute) -> list[Outcome]:
@@ -52,31 +53,18 @@ class Transaction:
         seen: set[bytes] = set()
         outcomes = []
         for k, change in zip(keys, changes, strict=True):
-            outcomes.append(Outcome.LOST if k in seen else self._judge(k, change))
+            outcomes.append(Outcome.LOST if k in seen else judge(change, self._stored.get(k)))
             seen.add(k)
         return outcomes
 
-    def _judge(self, k: bytes, change: Change) -> Outcome:
-        stored = self._stored.get(k)
-        expired = stored is not None and _past(stored.expires_at, change.at)
-        if change.before is None:
-            if change.after is None:
-                return Outcome.MISSING
-            return Outcome.DONE if stored is None or expired else Outcome.EXISTS
-        if stored is None:
-            return Outcome.MISSING
-        if stored.version == change.before.version:
-            return Outcome.DONE
-        return Outcome.MISSING if expired else Outcome.LOST
-
     def _apply(self, tenant: Tenant, k: bytes, change: Change) -> Outcome:
-        outcome = self._judge(k, change)
+        outcome = judge(change, self._stored.get(k))
         if outcome is not Outcome.DONE:
             return outcome
         if k in self._batch.pending:
             self._batch.flush()
         stored = self._stored.get(k)
-        if stored is not None and _past(stored.next_expiry, change.at):
+        if stored is not None and stored.holds_expired(change.at):
             change = self._with_expired(tenant, k, change, stored)
         self._add(tenant, k, change)
         return Outcome.DONE
@@ -96,7 +84,3 @@ class Transaction:
         stored = self._batch.add(tenant, k, change, self._stored.pop(k, None))
         if stored is not None:
             self._stored[k] = stored
-
-
-def _past(moment: int | None, now: int) -> bool:
-    return moment is not None and moment <= now
