@@ -39,12 +39,25 @@ class LogSettings(_Settings):
 class StorageSettings(_Settings):
     """Where entities are kept."""
 
-    database: str = Field("sqlite:///var/voltweave.db", description="Database URL: sqlite:///FILE.")
+    database: str = Field(
+        "sqlite:///var/voltweave.db",
+        description="Database URL: sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/DATABASE.",
+    )
     sqlite_synchronous: Literal["FULL", "NORMAL"] = Field(
         "FULL",
         description="FULL: an answered write survives a loss of power; NORMAL, cheaper: only the death of the process.",
     )
     sqlite_readers: int = Field(2, ge=1, le=64, description="Threads that answer queries on SQLite.")
+    database_replica: str | None = Field(
+        None,
+        description="URL of a read-only replica of a PostgreSQL database, which then answers queries and discovery; it "
+        "may lag behind.",
+    )
+    postgres_readers: int = Field(4, ge=2, le=100, description="Connections of a process that read from PostgreSQL.")
+    postgres_writers: int = Field(3, ge=2, le=100, description="Connections of a process that write to PostgreSQL.")
+    write_time_limit: float = Field(
+        30.0, gt=0, description="Seconds that a write may take in PostgreSQL; 503 above it, with nothing stored."
+    )
     query_time_limit: float = Field(
         10.0, gt=0, description="Seconds that a query may take in the database; TooComplexQuery (403) above it."
     )

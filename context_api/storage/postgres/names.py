@@ -74,6 +74,13 @@ class Names:
         for number, types in await con.fetch("SELECT id, types FROM typeset WHERE tenant = $1", tenant):
             self._remember_typeset(tenant, types, number)
 
+    def interned(self, iris: Collection[str], typesets: Collection[tuple[int, str]]) -> Interned | None:
+        """Return the numbers of names if this process has met them all."""
+        try:
+            return Interned({iri: self._known[iri] for iri in iris}, {pair: self._typesets[pair] for pair in typesets})
+        except KeyError:
+            return None
+
     async def ensure(self, con: Connection, iris: Collection[str], typesets: Collection[tuple[int, str]]) -> Interned:
         """Return the numbers of IRIs and of (tenant, `typeset_text`) pairs; make those that are absent."""
         names = await self.find(con, iris)

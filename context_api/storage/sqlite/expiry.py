@@ -1,17 +1,16 @@
-"""The sweep of transient entities and attributes (clause 4.22): real deletions, with history and change log."""
+"""What the sweep of transient entities and attributes finds on SQLite (clause 4.22)."""
 
 # ruff: noqa: S608 - only columns and numbers of ours are put into the text
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 
-from context_api.storage.codec import decode, microseconds, without_expired
+from context_api.storage.codec import decode
+from context_api.storage.expiry import expiry_of
 from context_api.storage.port import Change, Row, Tenant
 from context_api.storage.sqlite.statements import ROW_COLUMNS
 
-OPERATION = "expire"
 #: Entities swept in one transaction.
 _CHUNK = 500
 _SELECT = f"""
@@ -25,11 +24,5 @@ def expired_changes(con: sqlite3.Connection, now: int) -> dict[Tenant, list[Chan
     """Return, by tenant, the changes that take away some of what expired before `now`."""
     found: dict[Tenant, list[Change]] = {}
     for number, name, *columns in con.execute(_SELECT, (now,)):
-        before = decode(Row(*columns))
-        if before.expires_at is not None and microseconds(before.expires_at) <= now:
-            after = None
-        else:
-            after = replace(without_expired(before, now), modified_at=now)
-        change = Change(before.id, before, after, now, OPERATION)
-        found.setdefault(Tenant(number, name), []).append(change)
+        found.setdefault(Tenant(number, name), []).append(expiry_of(decode(Row(*columns)), now))
     return found

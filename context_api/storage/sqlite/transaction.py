@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from context_api.storage.codec import decode, entity_key
+from context_api.storage.expiry import OPERATION
 from context_api.storage.judging import Stored, all_or_none, judge
 from context_api.storage.port import Change, Compute, Outcome, Row, Tenant
 from context_api.storage.sqlite.batch import Batch, Counters
@@ -76,7 +77,7 @@ class Transaction:
         if change.before is not None:
             after = whole if change.after is change.before else change.after
             return replace(change, before=whole, after=after)
-        self._add(tenant, k, Change(change.entity_id, whole, None, change.at, "expire"))
+        self._add(tenant, k, Change(change.entity_id, whole, None, change.at, OPERATION))
         self._batch.flush()
         return change
 

@@ -1,0 +1,108 @@
+"""The store on PostgreSQL with PostGIS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from context_api.settings import StorageSettings
+from context_api.storage.codec import decode, entity_key
+from context_api.storage.port import (
+    DEFAULT_TENANT,
+    Change,
+    Compute,
+    Outcome,
+    Row,
+    Tenant,
+)
+from context_api.storage.postgres.committer import Committer
+from context_api.storage.postgres.connection import Pool
+from context_api.storage.postgres.expiry import expired_changes
+from context_api.storage.postgres.names import Names
+from context_api.storage.postgres.preparing import Preparation
+from context_api.storage.postgres.reads import Reads
+from context_api.storage.postgres.transaction import Locked
+from context_api.storage.postgres.writing import Keyed
+from ngsild.entity import Entity
+from ngsild.problems import NonexistentTenant
+
+_CREATE_TENANT = "INSERT INTO tenant (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+_TENANT = "SELECT id FROM tenant WHERE name = $1"
+
+
+class PostgresStore:
+    """`port.Store` on a PostgreSQL database, which other processes may use at the same time."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        self._settings = settings
+        self._reading = Pool(settings.database, settings.postgres_readers, settings.query_time_limit)
+        self._writing = Pool(settings.database, settings.postgres_writers, settings.write_time_limit)
+        self._names = Names()
+        self._reads = Reads(self._reading)
+        preparation = Preparation(self._reading, self._names)
+        self._locked = Locked(self._writing, preparation)
+        self._committer = Committer(self._writing, preparation, self._locked, settings.max_queued_writes)
+        self._tenants: dict[str, Tenant] = {}
+
+    async def start(self) -> None:
+        """Connect; raise StorageError where the database cannot be reached or `voltweave migrate` is due."""
+        await self._reading.open()
+        await self._writing.open()
+
+    async def close(self) -> None:
+        """Commit what is queued and close the connections."""
+        await self._committer.close()
+        await self._writing.close()
+        await self._reading.close()
+
+    async def tenant(self, name: str | None, create: bool) -> Tenant:
+        """Return a tenant, the default one for None; raise NonexistentTenant unless it exists or may be created."""
+        name = DEFAULT_TENANT if name is None else name
+        known = self._tenants.get(name)
+        if known is not None:
+            return known
+        async with self._reading.connection() as con:
+            number = await con.fetchval(_TENANT, name)
+            if number is None:
+                if not create:
+                    raise NonexistentTenant(f"tenant {name!r} does not exist")
+                await con.execute(_CREATE_TENANT, name, time.time_ns() // 1000)
+                number = await con.fetchval(_TENANT, name)
+        found = self._tenants[name] = Tenant(number, name)
+        return found
+
+    async def write(self, tenant: Tenant, changes: Sequence[Change], atomic: bool = False) -> list[Outcome]:
+        """Commit changes with their history, index rows and change log; with `atomic`, all of them or none."""
+        if not changes:
+            return []
+        if atomic or len({change.entity_id for change in changes}) < len(changes):
+            keyed = [Keyed(tenant, entity_key(tenant.name, change.entity_id), change) for change in changes]
+            return await self._locked.apply(keyed, atomic)
+        return await self._committer.write(tenant, changes)
+
+    async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
+        """Read entities, compute their changes and commit these with no other write in between (decision 12)."""
+        return await self._locked.compute(tenant, ids, compute)
+
+    async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
+        """Return the stored columns of one entity, less what has expired."""
+        return await self._reads.row(entity_key(tenant.name, entity_id))
+
+    async def read(self, tenant: Tenant, ids: Sequence[str]) -> list[Entity | None]:
+        """Return entities in the stored form, None where there is none; what has expired is absent."""
+        rows = await self._reads.rows([entity_key(tenant.name, entity_id) for entity_id in ids])
+        return [None if row is None else decode(row) for row in rows]
+
+    async def expire(self, now: int) -> int:
+        """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""
+        swept = 0
+        while True:
+            async with self._reading.connection() as con:
+                found = await expired_changes(con, now)
+            done = 0
+            for tenant, changes in found.items():
+                keyed = [Keyed(tenant, entity_key(tenant.name, change.entity_id), change) for change in changes]
+                done += (await self._locked.apply(keyed)).count(Outcome.DONE)
+            if done == 0:
+                return swept
+            swept += done
