@@ -17,7 +17,7 @@ from starlette.responses import Response
 from context_api.answers import problem_answer
 from context_api.broker import Broker
 from context_api.contexts.registry import ContextRegistry
-from context_api.contexts.storage import SqliteContextStore
+from context_api.contexts.storage import ContextStore
 from context_api.front import Front
 from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the broker's application."""
     settings = settings or Settings()
     store = SqliteStore(settings.storage)
-    contexts = ContextRegistry(settings, SqliteContextStore(store.run))
+    contexts = ContextRegistry(settings, ContextStore(store.records))
     for name in context_names():
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))

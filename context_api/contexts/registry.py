@@ -17,7 +17,7 @@ import orjson
 
 from context_api.contexts.documents import Documents, check_shape
 from context_api.contexts.entries import Entry, Kind, id_of, new_id, now
-from context_api.contexts.storage import SqliteContextStore
+from context_api.contexts.storage import ContextStore
 from context_api.contexts.stored import StoredContexts
 from context_api.security.egress import EgressGuard
 from context_api.settings import Settings
@@ -51,7 +51,7 @@ class _Loading:
 class ContextRegistry:
     """All @contexts that the broker knows."""
 
-    def __init__(self, settings: Settings, store: SqliteContextStore, guard: EgressGuard | None = None) -> None:
+    def __init__(self, settings: Settings, store: ContextStore, guard: EgressGuard | None = None) -> None:
         self._settings = settings.contexts
         self._stored = StoredContexts(store, settings.contexts.context_max_stored)
         self._documents = Documents(settings, self._stored, guard or EgressGuard(settings.contexts.egress_allow))

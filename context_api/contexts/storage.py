@@ -3,75 +3,64 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import insert, select
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import delete, insert, or_, select, update
 
 from context_api.contexts.entries import Entry, Kind
 from context_api.contexts.tables import jsonld_context
+from context_api.storage.records import Records
 
-T = TypeVar("T")
 Usage = tuple[str, int, int | None]
 """(id, number of hits, moment of the last usage)"""
 
-_DIALECT = sqlite.dialect()
-_SELECT = str(select(jsonld_context).compile(dialect=_DIALECT))
-_REPLACE = str(insert(jsonld_context).prefix_with("OR REPLACE").compile(dialect=_DIALECT))
-_DELETE = "DELETE FROM jsonld_context WHERE id = ?"
-_RECORD_USAGE = "UPDATE jsonld_context SET hits = ?, last_usage = ? WHERE id = ?"
 
+class ContextStore:
+    """The table of stored @contexts."""
 
-class Run(Protocol):
-    """Does work on the one connection that writes."""
-
-    async def __call__(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do the work in a transaction; return its result when that is committed."""
-
-
-class SqliteContextStore:
-    """The table of stored @contexts on SQLite."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     async def load(self) -> list[Entry]:
         """Return all stored @contexts."""
-        rows = await self._run(lambda con: con.execute(_SELECT).fetchall())
-        return [_entry(row) for row in rows]
+        return [_entry(row) for row in await self._records.fetch(select(jsonld_context))]
 
     async def save(self, entry: Entry) -> None:
-        """Add an @context, or replace the one with its id."""
-        row = _row(entry)
-        await self._run(lambda con: con.execute(_REPLACE, row).rowcount)
+        """Add an @context, or replace the one with its id or URL."""
+        same = jsonld_context.c.id == entry.id
+        if entry.url is not None:
+            same = or_(same, jsonld_context.c.url == entry.url)
+        await self._records.execute(delete(jsonld_context).where(same), insert(jsonld_context).values(_values(entry)))
 
     async def delete(self, ids: Sequence[str]) -> None:
         """Remove @contexts."""
-        rows = [(i,) for i in ids]
-        await self._run(lambda con: con.executemany(_DELETE, rows).rowcount)
+        await self._records.execute(delete(jsonld_context).where(jsonld_context.c.id.in_(ids)))
 
     async def record_usage(self, usages: Sequence[Usage]) -> None:
         """Store how often @contexts were used."""
-        rows = [(hits, last, i) for i, hits, last in usages]
-        await self._run(lambda con: con.executemany(_RECORD_USAGE, rows).rowcount)
+        await self._records.execute(
+            *(
+                update(jsonld_context).where(jsonld_context.c.id == i).values(hits=hits, last_usage=last)
+                for i, hits, last in usages
+            )
+        )
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
-    return (
-        entry.id,
-        entry.tenant,
-        entry.kind.value,
-        entry.url,
-        entry.base,
-        json.dumps(entry.document, ensure_ascii=False),
-        json.dumps(entry.validators) if entry.validators else None,
-        entry.created_at,
-        entry.expires_at,
-        entry.last_usage,
-        entry.hits,
-    )
+def _values(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "tenant": entry.tenant,
+        "kind": entry.kind.value,
+        "url": entry.url,
+        "base": entry.base,
+        "document": json.dumps(entry.document, ensure_ascii=False),
+        "validators": json.dumps(entry.validators) if entry.validators else None,
+        "created_at": entry.created_at,
+        "expires_at": entry.expires_at,
+        "last_usage": entry.last_usage,
+        "hits": entry.hits,
+    }
 
 
 def _entry(row: Sequence[Any]) -> Entry:

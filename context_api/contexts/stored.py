@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import structlog
 
 from context_api.contexts.entries import Entry, Kind, now
-from context_api.contexts.storage import SqliteContextStore
+from context_api.contexts.storage import ContextStore
 from ngsild.problems import BadRequestData
 
 log = structlog.get_logger(__name__)
@@ -19,7 +19,7 @@ _FLUSH_SECONDS = 30.0
 class StoredContexts:
     """Entries by id and by URL; a change of any of them raises `epoch`."""
 
-    def __init__(self, store: SqliteContextStore, limit: int) -> None:
+    def __init__(self, store: ContextStore, limit: int) -> None:
         """Keep at most `limit` cached entries, and as many hosted and implicitly created ones."""
         self.epoch = 0
         self._store = store

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from context_api.storage.records import Records
 from ngsild.entity import Entity, Instance
 from ngsild.query import EntityQuery, Restriction
 
@@ -23,6 +24,10 @@ class StorageError(Exception):
 
 class DatabaseInUse(StorageError):
     """Another process writes to this database."""
+
+
+class Duplicate(StorageError):
+    """A row with this primary key or unique value is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,10 @@ Compute = Callable[[Sequence[Entity | None]], Sequence[Change]]
 
 class Store(Protocol):
     """Entities, their history and the change log of every tenant."""
+
+    @property
+    def records(self) -> Records:
+        """The small tables beside the entities; usable from `start` to `close`."""
 
     async def start(self) -> None:
         """Open the database, creating or migrating its tables; raise StorageError where that cannot be done."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import TypeVar
 
 from context_api.settings import StorageSettings
 from context_api.storage import discovery
@@ -28,12 +27,11 @@ from context_api.storage.sqlite.file import WriterLock, connect, database_path, 
 from context_api.storage.sqlite.names import Names
 from context_api.storage.sqlite.readers import Readers
 from context_api.storage.sqlite.reads import Reading
+from context_api.storage.sqlite.records import SqliteRecords
 from context_api.storage.sqlite.writer import Writer
 from ngsild.entity import Entity
 from ngsild.problems import NonexistentTenant
 from ngsild.query import EntityQuery, Restriction
-
-T = TypeVar("T")
 
 #: Entities that are read without leaving the event loop; more would keep it from others.
 _INLINE = 32
@@ -50,6 +48,12 @@ class SqliteStore:
         self._lock = WriterLock(self._path)
         self._names = Names()
         self._tenants: dict[str, Tenant] = {}
+        self._records = SqliteRecords(lambda: self._writer, lambda: self._inline)
+
+    @property
+    def records(self) -> SqliteRecords:
+        """The small tables beside the entities; usable from `start` to `close`."""
+        return self._records
 
     async def start(self) -> None:
         """Open the database, making its tables where there are none."""
@@ -95,10 +99,6 @@ class SqliteStore:
     async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
         """Read entities, compute their changes and commit these with no other write in between (decision 12)."""
         return await self._writer.write_locked(tenant, ids, compute)
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do other work on the connection that writes, in a transaction; the work is done with when it returns."""
-        return await self._writer.run(work)
 
     async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
         """Return the stored columns of one entity, less what has expired."""

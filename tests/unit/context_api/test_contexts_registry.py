@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import http.server
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,13 +14,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import create_engine
 
 from context_api.contexts.entries import Entry, Kind
 from context_api.contexts.registry import ContextRegistry
-from context_api.contexts.storage import SqliteContextStore
-from context_api.contexts.tables import jsonld_context
-from context_api.settings import ContextSettings, ServerSettings, Settings
+from context_api.contexts.storage import ContextStore
+from context_api.settings import ContextSettings, ServerSettings, Settings, StorageSettings
+from context_api.storage.sqlite.store import SqliteStore
 from ngsild.context import CORE_NAMESPACE, DEFAULT_VOCABULARY
 from ngsild.core_context import CORE_CONTEXT_URL
 from ngsild.problems import BadRequestData, LdContextNotAvailable
@@ -87,35 +85,21 @@ def origin() -> Iterator[Origin]:
     server.server_close()
 
 
-def database(path: Path) -> SqliteContextStore:
-    """The table of @contexts in an SQLite file."""
-    engine = create_engine(f"sqlite:///{path}")
-    jsonld_context.metadata.create_all(engine, [jsonld_context])
-    engine.dispose()
-
-    async def run(work: Callable[[sqlite3.Connection], T]) -> T:
-        con = sqlite3.connect(path)
-        try:
-            with con:
-                return work(con)
-        finally:
-            con.close()
-
-    return SqliteContextStore(run)
-
-
 def with_registry(path: Path, test: Callable[[ContextRegistry], Awaitable[None]], **settings: Any) -> None:
     """Run a test on a registry over the database in a folder; egress to loopback is allowed by default."""
 
     async def main() -> None:
         contexts = ContextSettings(**({"egress_allow": "127.0.0.0/8"} | settings))
         server = ServerSettings(public_url="https://broker.example/base")
-        registry = ContextRegistry(Settings(server=server, contexts=contexts), database(path / "contexts.db"))
-        await registry.start()
+        store = SqliteStore(StorageSettings(database=f"sqlite:///{path / 'contexts.db'}"))
+        registry = ContextRegistry(Settings(server=server, contexts=contexts), ContextStore(store.records))
+        await store.start()
         try:
+            await registry.start()
             await test(registry)
         finally:
             await registry.close()
+            await store.close()
 
     asyncio.run(main())
 
