@@ -151,7 +151,7 @@ class Rows(Generic[Key]):
                 tenant.id,
                 created_at,
                 modified_at,
-                deleted,
+                int(deleted),
                 version,
                 num,
                 instance,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from context_api.storage.judging import Stored
@@ -12,6 +13,8 @@ from context_api.storage.port import Change, Tenant
 from context_api.storage.rows import Line, Rows
 from context_api.storage.sqlite import statements
 from context_api.storage.sqlite.names import Names
+
+_FIRST = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -65,14 +68,14 @@ class Batch:
         self._execute(statements.VALUE_DELETE, rows.value_deletes)
         self._execute(statements.SCOPE_DELETE, rows.scope_deletes)
         self._execute(statements.ENTITY_DELETE, rows.entity_deletes)
-        self._execute(statements.ENTITY_INSERT, rows.entity_inserts)
+        self._insert(statements.ENTITY_INSERT, rows.entity_inserts)
         self._execute(statements.ENTITY_UPDATE, rows.entity_updates)
-        self._execute(statements.VALUE_UPSERT, rows.value_upserts)
-        self._execute(statements.SCOPE_INSERT, rows.scope_inserts)
+        self._insert(statements.VALUE_UPSERT, rows.value_upserts)
+        self._insert(statements.SCOPE_INSERT, rows.scope_inserts)
         self._insert_geometries(rows.geometry_inserts)
-        self._execute(statements.HISTORY_INSERT, rows.history)
+        self._insert(statements.HISTORY_INSERT, rows.history)
         changes = zip(self._numbers, rows.changes, strict=True)
-        self._execute(statements.CHANGE_INSERT, [(number, self._txn, *change) for number, change in changes])
+        self._insert(statements.CHANGE_INSERT, [(number, self._txn, *change) for number, change in changes])
         self._execute(statements.OCCURRENCE_ADD, [(*what, count) for what, count in rows.counts.items() if count])
         self._rows = Rows(self._names)
         self._numbers = []
@@ -99,6 +102,12 @@ class Batch:
             boxes.append((self._counters.geometry, *box))
         self._execute(statements.GEOMETRY_INSERT, inserts)
         self._execute(statements.BOX_INSERT, boxes)
+
+    def _insert(self, statement: str, rows: list[Line]) -> None:
+        """Insert rows in the order of their keys: what is written together then lies on few pages."""
+        if rows:
+            rows.sort(key=_FIRST)
+            statements.insert_rows(self._con, statement, rows)
 
     def _execute(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Table
@@ -15,6 +16,10 @@ from sqlalchemy.sql.dml import Delete, Insert, Update
 from context_api.storage.tables import change, entity, entity_scope, geometry, history, occurrence, value
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
+
+#: Rows in one execution of an insert: a batch of entities, one entity, what is left. Starting a statement costs as much
+#: as a row of it, for every index of its table is opened anew.
+_ROWS = (64, 8, 1)
 
 #: What makes a `Row`; text comes as bytes, for that is how it goes on.
 ROW_COLUMNS = "CAST(doc AS BLOB), CAST(sys AS BLOB), created_at, modified_at, version, owner"
@@ -66,6 +71,19 @@ BOX_DELETE = """
 OCCURRENCE_ADD = _occurrence_add()
 HISTORY_INSERT = _insert(history, "OR IGNORE")
 CHANGE_INSERT = _insert(change)
+
+
+def insert_rows(con: sqlite3.Connection, insert: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Execute an insert of one row for many, several rows at a time."""
+    one = f"({', '.join('?' * len(rows[0]))})"
+    done = 0
+    for size in _ROWS:
+        count = (len(rows) - done) // size
+        if count:
+            statement = insert.replace(one, ", ".join([one] * size), 1)
+            pieces = (rows[start : start + size] for start in range(done, done + count * size, size))
+            con.executemany(statement, (tuple(chain.from_iterable(piece)) for piece in pieces))
+            done += count * size
 
 
 def select_by_key(con: sqlite3.Connection, columns: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
