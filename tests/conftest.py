@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.postgres"]
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 NO_SHARED_DATA = "the real inputs are absent"
 

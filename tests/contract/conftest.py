@@ -1,9 +1,10 @@
-"""What the tests of the store share. A second database becomes a second parameter of `database`."""
+"""What the tests of the store share: they run on each database, a parameter of the fixture `database`."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -29,10 +30,20 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-@dataclass
-class Database:
+class Database(ABC):
     """An empty database that can be opened, and looked into beside the store."""
 
+    @abstractmethod
+    def store(self, **settings: Any) -> Store:
+        """Return a store on it that has not been started."""
+
+    @abstractmethod
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query with `?` for its values, in words that every database understands."""
+
+
+@dataclass
+class SqliteDatabase(Database):
     path: Path
 
     def store(self, **settings: Any) -> Store:
@@ -43,9 +54,16 @@ class Database:
             return con.execute(sql, values).fetchall()
 
 
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> SqliteDatabase:
+    return SqliteDatabase(tmp_path / "test.db")
+
+
 @pytest.fixture(params=["sqlite"])
-def database(tmp_path: Path) -> Database:
-    return Database(tmp_path / "test.db")
+def database(request: pytest.FixtureRequest) -> Database:
+    """Give each database in turn; a module about one of them puts a fixture of its own in the place of this one."""
+    found: Database = request.getfixturevalue(f"{request.param}_database")
+    return found
 
 
 @dataclass

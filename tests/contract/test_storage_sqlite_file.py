@@ -27,6 +27,11 @@ asyncio.run(SqliteStore(StorageSettings(database=sys.argv[1])).start())
 """
 
 
+@pytest.fixture
+def database(sqlite_database: Any) -> Any:
+    return sqlite_database
+
+
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

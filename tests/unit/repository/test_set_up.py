@@ -44,9 +44,10 @@ def test_packages_are_imported_from_the_checkout_in_any_folder(
 
 
 def pytest_in(folder: Path, checkout: Path, test: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a test module of its own under the shared conftest."""
+    """Run a test module of its own under the shared fixtures."""
     (folder / "tests").mkdir()
-    shutil.copy(checkout / "tests" / "conftest.py", folder / "tests")
+    for shared in ("conftest.py", "postgres.py"):
+        shutil.copy(checkout / "tests" / shared, folder / "tests")
     shutil.copy(checkout / "pyproject.toml", folder)
     (folder / "tests" / "test_probe.py").write_text("import pytest\n" + test, encoding="utf-8")
     inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_XDIST_WORKER")}

@@ -1,0 +1,50 @@
+"""PostgreSQL for tests: one server a worker, and an empty database with the schema for each test that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from benchmarks.postgres import PostgresServer, execute, installed, postgres, query
+
+_TEMPLATE = "voltweave_template"
+_SCHEMA = Path(__file__).resolve().parent.parent / "context_api/storage/postgres/schema.sql"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_programs() -> Path:
+    """Give the folder of PostgreSQL's programs or skip."""
+    programs = installed()
+    if programs is None:
+        pytest.skip("the server PostgreSQL with PostGIS is not installed (make servers)")
+    return programs
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_programs: Path) -> Iterator[PostgresServer]:
+    """Give a running server, one for all tests of a worker; a test may kill it and start it again."""
+    with postgres(postgres_programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """Give the name of a database with the schema, which others are copied from: nobody may be connected to it."""
+    query(postgres_server.url(), f"CREATE DATABASE {_TEMPLATE}")
+    execute(postgres_server.url(_TEMPLATE), _SCHEMA.read_text(encoding="utf-8"))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """Give the URL of an empty database with the schema; it costs about a tenth of a second."""
+    name = f"test_{next(_numbers)}"
+    postgres_server.start()
+    query(postgres_server.url(), f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+    yield postgres_server.url(name)
+    postgres_server.start()
+    query(postgres_server.url(), f"DROP DATABASE {name} WITH (FORCE)")
