@@ -18,6 +18,7 @@ from context_api.storage.codec import entity_key
 from context_api.storage.judging import Stored, judge
 from context_api.storage.port import Change, Outcome, StorageError, Tenant
 from context_api.storage.postgres.connection import Pool
+from context_api.storage.postgres.copying import FEWEST, copy
 from context_api.storage.postgres.preparing import Preparation
 from context_api.storage.postgres.transaction import Locked
 from context_api.storage.postgres.writing import Keyed, LostRace, write
@@ -120,9 +121,9 @@ class Committer:
         return [group[k] for k in sorted(group)]
 
     async def _commit(self, group: list[_Item]) -> None:
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
             try:
-                await self._write(group)
+                await self._write(group, copied=tried == 0 and _can_be_copied(group))
             except LostRace:
                 group = await self._judged(group)
                 continue
@@ -133,12 +134,15 @@ class Committer:
             return
         await self._apply_locked(group)
 
-    async def _write(self, group: list[_Item]) -> None:
+    async def _write(self, group: list[_Item], copied: bool) -> None:
         if not group:
             return
         rows = await self._preparation.rows(group)
         async with self._pool.connection() as con:
-            await write(con, group, rows, swept=False)
+            if copied:
+                await copy(con, group, rows)
+            else:
+                await write(con, group, rows, swept=False)
         for item in group:
             item.settle(Outcome.DONE)
 
@@ -187,6 +191,10 @@ class Committer:
         _log.warning("group of %d writes failed, trying each alone: %s", len(jobs), error)
         for items in jobs.values():
             await self._commit(items)
+
+
+def _can_be_copied(group: Sequence[_Item]) -> bool:
+    return len(group) >= FEWEST and all(item.change.before is None for item in group)
 
 
 def _fail(group: Sequence[_Item], error: Exception) -> None:

@@ -21,6 +21,7 @@ from context_api.storage.postgres.expiry import expired_changes
 from context_api.storage.postgres.names import Names
 from context_api.storage.postgres.preparing import Preparation
 from context_api.storage.postgres.reads import Reads
+from context_api.storage.postgres.records import PostgresRecords
 from context_api.storage.postgres.transaction import Locked
 from context_api.storage.postgres.writing import Keyed
 from ngsild.entity import Entity
@@ -43,6 +44,7 @@ class PostgresStore:
         self._locked = Locked(self._writing, preparation)
         self._committer = Committer(self._writing, preparation, self._locked, settings.max_queued_writes)
         self._tenants: dict[str, Tenant] = {}
+        self.records = PostgresRecords(self._writing)
 
     async def start(self) -> None:
         """Connect; raise StorageError where the database cannot be reached or `voltweave migrate` is due."""

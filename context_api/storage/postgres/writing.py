@@ -37,6 +37,10 @@ _TYPES = (
     _INT, _INT, _INT, _TEXT, _BIG,
 )  # fmt: skip
 _CALL = f"SELECT vw_write({', '.join(f'${n}::{kind}' for n, kind in enumerate(_TYPES, 1))})"
+GEOMETRY_COLUMNS = (
+    "$3::int[], $4::int[], $5::int[], $6::int[], $7::text[], $8::float8[], $9::float8[], $10::float8[], $11::float8[], "
+    "$12::bool[]"
+)
 _POINT = re.compile(r'"type"\s*:\s*"Point"')
 _LOST = "VW001"
 
@@ -112,7 +116,7 @@ def _arguments(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> Columns:
         *_columns(((line[3], line[4]) for line in rows.changes), 2),
         *_columns(((line[:4] + line[6:]) for line in rows.value_upserts), 9),
         *_columns(rows.value_deletes, 4),
-        *_columns(map(_geometry, rows.geometry_inserts), 10),
+        *geometry_columns(rows),
         *_columns(rows.geometry_deletes, 4),
         *_columns((line[:2] for line in rows.scope_inserts), 2),
         *_columns(rows.scope_deletes, 2),
@@ -147,6 +151,11 @@ def _kind(change: Change) -> int:
     if change.after is None:
         return _DELETE
     return _HISTORY if change.after is change.before else _UPDATE
+
+
+def geometry_columns(rows: Rows[int]) -> Columns:
+    """Return the geometries of a group as `GEOMETRY_COLUMNS` has them."""
+    return _columns(map(_geometry, rows.geometry_inserts), 10)
 
 
 def _geometry(line: Line) -> Line:
