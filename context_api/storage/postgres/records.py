@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from context_api.storage.port import Duplicate
 from context_api.storage.postgres.connection import Pool
 
-_DIALECT = PGDialect_asyncpg()
+_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 Compiled = tuple[str, tuple[Any, ...]]
 """(text, values)"""
 
