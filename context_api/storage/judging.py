@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from context_api.storage.port import Change, Outcome
@@ -34,8 +35,15 @@ def judge(change: Change, stored: Stored | None) -> Outcome:
     return Outcome.MISSING if expired else Outcome.LOST
 
 
-def all_or_none(outcomes: list[Outcome]) -> list[Outcome]:
-    """Return the outcomes of changes of which one at least failed and that must hold together."""
+def judge_together(changes: Iterable[tuple[bytes, Change]], stored: Callable[[bytes], Stored | None]) -> list[Outcome]:
+    """Return what becomes of changes, with their keys, that must hold together; a second one of an entity cannot."""
+    seen: set[bytes] = set()
+    outcomes = []
+    for k, change in changes:
+        outcomes.append(Outcome.LOST if k in seen else judge(change, stored(k)))
+        seen.add(k)
+    if all(outcome is Outcome.DONE for outcome in outcomes):
+        return outcomes
     return [Outcome.UNDONE if outcome is Outcome.DONE else outcome for outcome in outcomes]
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from benchmarks.postgres import query
 from context_api.settings import StorageSettings
 from context_api.storage.port import Change, Outcome, Store, Tenant
+from context_api.storage.postgres.store import PostgresStore
 from context_api.storage.sqlite.store import SqliteStore
 from ngsild.entity import Attribute, Entity
 
@@ -33,6 +37,9 @@ def now() -> int:
 class Database(ABC):
     """An empty database that can be opened, and looked into beside the store."""
 
+    names_roll_back: ClassVar[bool]
+    """Whether names that only a failed write used are not kept."""
+
     @abstractmethod
     def store(self, **settings: Any) -> Store:
         """Return a store on it that has not been started."""
@@ -45,6 +52,7 @@ class Database(ABC):
 @dataclass
 class SqliteDatabase(Database):
     path: Path
+    names_roll_back = True
 
     def store(self, **settings: Any) -> Store:
         return SqliteStore(StorageSettings(database=f"sqlite:///{self.path}", **settings))
@@ -57,6 +65,24 @@ class SqliteDatabase(Database):
 @pytest.fixture
 def sqlite_database(tmp_path: Path) -> SqliteDatabase:
     return SqliteDatabase(tmp_path / "test.db")
+
+
+@dataclass
+class PostgresDatabase(Database):
+    url: str
+    names_roll_back = False
+
+    def store(self, **settings: Any) -> Any:
+        return PostgresStore(StorageSettings(database=self.url, **settings))
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        numbers = count(1)
+        return query(self.url, re.sub(r"\?", lambda _: f"${next(numbers)}", sql), *values)
+
+
+@pytest.fixture
+def postgresql_database(postgres_url: str) -> PostgresDatabase:
+    return PostgresDatabase(postgres_url)
 
 
 @pytest.fixture(params=["sqlite"])

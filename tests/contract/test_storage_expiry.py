@@ -95,10 +95,10 @@ async def test_create_takes_the_place_of_what_expired(broker: Any) -> None:
 
 
 async def test_write_of_what_expired_meanwhile_is_missing(broker: Any) -> None:
-    entity = broker.entity("1", {"soc": number(1)}, expires_at=format_date_time(now() + 50_000))
+    entity = broker.entity("1", {"soc": number(1)}, expires_at=format_date_time(now() + 1_000_000))
     await broker.create(entity)
     stale = replace(await broker.get(entity.id), version=999_999)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(1.01)
     change = replace(broker.creation(stale), before=stale, at=now())
     assert await broker.store.write(broker.tenant, [change]) == [Outcome.MISSING]
 

@@ -149,7 +149,8 @@ async def test_names_of_a_failed_write_are_not_taken_for_stored(broker: Any) -> 
     bad = broker.entity("bad", {"soc": number(1), "name": number("\ud800")}, types=[f"{CIM}Bus"])  # type: ignore[arg-type]
     with pytest.raises(UnicodeEncodeError):
         await broker.create(bad)
-    assert broker.rows("SELECT count(*) FROM name WHERE id > 0") == [(0,)]
+    if broker.database.names_roll_back:
+        assert broker.rows("SELECT count(*) FROM name WHERE id > 0") == [(0,)]
     good = broker.entity("good", {"range": number(1), "soc": number(2)}, types=[f"{CIM}Bay", f"{CIM}Bus"])
     await broker.create(good)
     assert [num for *_, num in broker.history(good, "soc")] == [2.0]
@@ -219,11 +220,12 @@ async def test_tenants_are_apart(broker: Any) -> None:
 async def test_tenants_survive_a_restart(broker: Any) -> None:
     town = await broker.store.tenant("town", create=True)
     await broker.store.close()
-    await broker.store.start()
     again = broker.database.store()
-    with pytest.raises(Exception, match="in use"):
-        await again.start()
-    assert await broker.store.tenant("town", create=False) == town
+    await again.start()
+    try:
+        assert await again.tenant("town", create=False) == town
+    finally:
+        await again.close()
 
 
 async def test_writers_wait_when_the_queue_is_full(database: Any, broker: Any) -> None:

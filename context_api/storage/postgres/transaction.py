@@ -12,7 +12,7 @@ from asyncpg.pgproto.pgproto import UUID
 
 from context_api.storage.codec import decode, entity_key, living_row
 from context_api.storage.expiry import OPERATION
-from context_api.storage.judging import Stored, all_or_none, judge
+from context_api.storage.judging import Stored, judge, judge_together
 from context_api.storage.port import Change, Compute, Outcome, Row, StorageError, Tenant
 from context_api.storage.postgres.connection import Connection, Pool
 from context_api.storage.postgres.preparing import Preparation
@@ -27,10 +27,6 @@ _TRIES = 10
 _LOCK = f"SELECT k, {COLUMNS} FROM entity WHERE k = ANY($1) ORDER BY k FOR UPDATE"  # noqa: S608 - columns of ours
 
 
-class _Failed(Exception):
-    """A change of an atomic write does not hold."""
-
-
 class Locked:
     """Applies changes one after the other, each judged against what the transaction holds."""
 
@@ -41,15 +37,14 @@ class Locked:
     async def apply(self, changes: Sequence[Keyed], atomic: bool = False) -> list[Outcome]:
         """Apply those of the changes whose conditions hold; with `atomic`, all or none."""
         for _ in range(_TRIES):
-            outcomes: list[Outcome] = []
             try:
                 async with self._transaction({item.k for item in changes}) as transaction:
+                    if atomic:
+                        outcomes = transaction.judge_together(changes)
+                        if any(outcome is not Outcome.DONE for outcome in outcomes):
+                            return outcomes
                     outcomes = [await transaction.apply(item) for item in changes]
-                    if atomic and any(outcome is not Outcome.DONE for outcome in outcomes):
-                        raise _Failed
                     await transaction.flush()
-            except _Failed:
-                return all_or_none(outcomes)
             except LostRace:
                 continue
             return outcomes
@@ -108,6 +103,13 @@ class _Transaction:
             None,
         )  # fmt: skip
         return None if living is None else decode(living)
+
+    def judge_together(self, changes: Sequence[Keyed]) -> list[Outcome]:
+        """Judge changes that must hold together."""
+        return judge_together(((item.k, item.change) for item in changes), self._stored)
+
+    def _stored(self, k: bytes) -> Stored | None:
+        return self._rows[k][1] if k in self._rows else None
 
     async def apply(self, item: Keyed) -> Outcome:
         """Judge a change and gather it if it holds."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from context_api.storage.codec import decode, entity_key
 from context_api.storage.expiry import OPERATION
-from context_api.storage.judging import Stored, all_or_none, judge
+from context_api.storage.judging import Stored, judge, judge_together
 from context_api.storage.port import Change, Compute, Outcome, Row, Tenant
 from context_api.storage.sqlite.batch import Batch, Counters
 from context_api.storage.sqlite.names import Names
@@ -38,9 +38,9 @@ class Transaction:
     def apply(self, tenant: Tenant, keys: Sequence[bytes], changes: Sequence[Change], atomic: bool) -> list[Outcome]:
         """Apply the changes of the entities with these keys whose conditions hold; with `atomic`, all or none."""
         if atomic:
-            outcomes = self._judge_all(keys, changes)
+            outcomes = judge_together(zip(keys, changes, strict=True), self._stored.get)
             if any(outcome is not Outcome.DONE for outcome in outcomes):
-                return all_or_none(outcomes)
+                return outcomes
         return [self._apply(tenant, k, change) for k, change in zip(keys, changes, strict=True)]
 
     def compute(self, tenant: Tenant, keys: Sequence[bytes], compute: Compute) -> list[Outcome]:
@@ -48,15 +48,6 @@ class Transaction:
         self._batch.flush()
         changes = compute(read(self.con, keys))
         return [self._apply(tenant, entity_key(tenant.name, change.entity_id), change) for change in changes]
-
-    def _judge_all(self, keys: Sequence[bytes], changes: Sequence[Change]) -> list[Outcome]:
-        """Judge changes that must hold together; a second one of the same entity cannot."""
-        seen: set[bytes] = set()
-        outcomes = []
-        for k, change in zip(keys, changes, strict=True):
-            outcomes.append(Outcome.LOST if k in seen else judge(change, self._stored.get(k)))
-            seen.add(k)
-        return outcomes
 
     def _apply(self, tenant: Tenant, k: bytes, change: Change) -> Outcome:
         outcome = judge(change, self._stored.get(k))
