@@ -22,9 +22,11 @@ from ngsild.problems import BadRequestData
 
 #: Members that only the broker writes; what a client sends of them is left out (clauses 4.8, 4.5.2.2).
 SYSTEM_MEMBERS = frozenset({"createdAt", "modifiedAt", "deletedAt", "instanceId"})
+_PASSED_OVER = SYSTEM_MEMBERS | {"type", "@type"}
 _ENTITY_TIMES = frozenset({"createdAt", "modifiedAt", "deletedAt"})
 #: The GeoProperties of the core @context (clause 4.7.1).
 _PLACES = frozenset({"location", "observationSpace", "operationSpace"})
+_SPECIAL = _PLACES | {"ngsildproof"}
 _LANG_STRING = "http://www.w3.org/1999/02/22-rdf-syntax-ns#langString"
 _OUTPUT_ONLY = frozenset({"entity", "entityList", "lang"}) | {
     "previous" + m[0].upper() + m[1:] for m in VALUE_MEMBERS.values()
@@ -204,8 +206,10 @@ def _expand_instance(name: str, value: Any, terms: Terms, nulls: Nulls) -> Insta
         raise BadRequestData(f"{name}.{member}: a {kind} needs it")
     instance: Instance = {"type": kind}
     instance[member] = _VALUES[kind](f"{name}.{member}", members[member], terms, nulls)
-    instance |= _expand_members(name, members, kind, terms, nulls)
-    _check_special(name, instance)
+    if len(members) > 2 or "type" not in members:
+        instance |= _expand_members(name, members, kind, terms, nulls)
+    if kind == "LanguageProperty" or name in _SPECIAL:
+        _check_special(name, instance)
     return instance
 
 
@@ -246,11 +250,12 @@ def _expand_members(name: str, members: dict[str, Any], kind: str, terms: Terms,
     expanded: Instance = {}
     own = VALUE_MEMBERS.get(kind)
     for member, value in members.items():
-        if member in ("type", "@type", own) or member in SYSTEM_MEMBERS:
+        if member == own or member in _PASSED_OVER:
             continue
         check = _MEMBERS.get(member)
         if check is not None:
-            check_holder(name, kind, member)
+            if member in _HOLDERS:
+                check_holder(name, kind, member)
             checked = check(f"{name}.{member}", value, terms, nulls)
             if checked is not None:
                 expanded[member] = checked

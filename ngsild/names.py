@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from ngsild.problems import BadRequestData
 
@@ -25,6 +26,7 @@ _SCOPE = re.compile(r"/?[^\W\d_]\w*(?:/[^\W\d_]\w*)*\Z")
 _LANGUAGE = re.compile(r"(?:@none|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# The same few names and moments come again and again; a moment is read when it is checked and when it is stored.
 
 
 def is_uri(text: object) -> bool:
@@ -32,6 +34,7 @@ def is_uri(text: object) -> bool:
     return isinstance(text, str) and _URI.match(text) is not None
 
 
+@lru_cache(maxsize=4096)
 def is_name(text: str) -> bool:
     """Tell whether this may name a type or an attribute: a short or prefixed name (clause 4.6.2) or an IRI."""
     return _NAME.match(text) is not None or _URI.match(text) is not None
@@ -56,7 +59,12 @@ def entity_id(text: object, member: str = "id") -> str:
 
 def parse_date_time(text: object) -> int | None:
     """Return a DateTime (clause 4.6.3) as microseconds since 1970 UTC, or None when it is none."""
-    if not isinstance(text, str) or not _DATE_TIME.match(text):
+    return _moment(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=16_384)
+def _moment(text: str) -> int | None:
+    if not _DATE_TIME.match(text):
         return None
     try:
         moment = datetime.fromisoformat(text.replace(",", "."))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -33,9 +32,8 @@ def entity_key(tenant: str, entity_id: str) -> bytes:
     return blake2b(f"{tenant}\0{entity_id}".encode(), digest_size=16).digest()
 
 
-@lru_cache(maxsize=4096)
 def microseconds(text: str) -> int:
-    """Return a stored DateTime as microseconds since 1970 UTC; the same few moments come again and again."""
+    """Return a stored DateTime as microseconds since 1970 UTC."""
     return date_time(text, "DateTime")
 
 
