@@ -25,21 +25,13 @@ ENTITY_LIFE = ""
 _PREFIX = "urn:ngsi-ld:instance:"
 _VALUE = blake2b(digest_size=8)
 _DELETED = blake2b(digest_size=8, person=b"deleted")
+_NUMBERS = frozenset({int, float})
 _IDENTITY = struct.Struct(">q16sII8s")
 
 
-class HistoryRow(NamedTuple):
-    """One attribute instance at one time."""
-
-    attr: str
-    dataset: str | None
-    time: int
-    hash: bytes
-    created_at: int | None
-    modified_at: int
-    deleted: bool
-    num: float | None
-    instance: str
+HistoryRow = tuple[str, str | None, int, bytes, int | None, int, int, float | None, str]
+"""attr, datasetId, time, hash, created_at, modified_at, deleted (0 or 1), num, instance: one attribute instance at one
+time."""
 
 
 class InstanceKey(NamedTuple):
@@ -89,16 +81,16 @@ def history_rows(change: Change) -> list[HistoryRow]:
 def _written(change: Change, after: Entity) -> Iterator[HistoryRow]:
     """Yield what the change wrote: instances that differ, and touched ones that bear its time."""
     earlier = change.before.attributes if change.before is not None else {}
-    stamps, fresh = after.stamps, (after.created_at, after.created_at)
+    stamps, touched, now = after.stamps, change.touched, after.modified_at
     for attr, found in after.attributes.items():
         known = earlier.get(attr)
-        touched = attr in change.touched
-        if not touched and known == found:
+        if attr not in touched and known == found:
             continue
         for instance in instances(found):
-            key = stamp_key(attr, instance.get("datasetId")) if stamps else ""
-            modified_at = stamps.get(key, fresh)[1]
-            if (touched and modified_at == after.modified_at) or instance not in _as_list(known):
+            modified_at = after.created_at
+            if stamps:
+                modified_at = stamps.get(stamp_key(attr, instance.get("datasetId")), (0, modified_at))[1]
+            if known is None or (modified_at == now and attr in touched) or instance not in instances(known):
                 yield _row(attr, instance, modified_at)
 
 
@@ -132,9 +124,7 @@ def _life_row(change: Change) -> HistoryRow:
     entity = change.after if change.after is not None else change.before
     life = json_text(_life(entity)) if entity is not None else "{}"
     deleted = change.after is None
-    return HistoryRow(
-        ENTITY_LIFE, None, change.at, _digest(life.encode(), deleted), None, change.at, deleted, None, life
-    )
+    return ENTITY_LIFE, None, change.at, _digest(life.encode(), deleted), None, change.at, int(deleted), None, life
 
 
 def _row(attr: str, instance: Instance, modified_at: int) -> HistoryRow:
@@ -142,15 +132,15 @@ def _row(attr: str, instance: Instance, modified_at: int) -> HistoryRow:
     value = instance.get("value")
     # Keys are sorted, so that a replay is a duplicate whatever the order of its members.
     content = orjson.dumps(instance, option=orjson.OPT_SORT_KEYS)
-    return HistoryRow(
+    return (
         attr,
         instance.get("datasetId"),
         modified_at if observed is None else microseconds(observed),
         _digest(content, False),
         None,
         modified_at,
-        False,
-        value if type(value) in (int, float) else None,
+        0,
+        value if type(value) in _NUMBERS else None,
         content.decode(),
     )
 
@@ -158,7 +148,7 @@ def _row(attr: str, instance: Instance, modified_at: int) -> HistoryRow:
 def _gone(attr: str, instance: Instance, at: int) -> HistoryRow:
     """Return the row that says that an instance is gone; it keeps what identifies the instance."""
     rest = json_text({member: instance[member] for member in ("type", "datasetId") if member in instance})
-    return HistoryRow(attr, instance.get("datasetId"), at, _digest(rest.encode(), True), None, at, True, None, rest)
+    return attr, instance.get("datasetId"), at, _digest(rest.encode(), True), None, at, 1, None, rest
 
 
 def _digest(content: bytes, deleted: bool) -> bytes:

@@ -15,14 +15,11 @@ languageMap have one each, counted by `seq`. Columns by kind:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any
 
-import orjson
-
-from context_api.storage.codec import microseconds
-from ngsild.entity import Entity, Instance, instances
+from context_api.storage.codec import json_text
+from ngsild.entity import Instance
 from ngsild.names import parse_date, parse_date_time, parse_time
 from ngsild.query.geo import shape_of
 from ngsild.query.sphere import bounds
@@ -32,6 +29,8 @@ from ngsild.query.target import Kind as TargetKind
 MAX_TEXT_BYTES = 256
 #: A longer text keeps at least this many bytes: a UTF-8 character has up to four.
 MIN_PREFIX_BYTES = MAX_TEXT_BYTES - 3
+#: Characters of a text that has not more bytes in any language.
+_SURELY_SHORT = MAX_TEXT_BYTES // 4
 MAX_MEMBERS = 100
 MEMBER = 16
 UNINDEXED_MARK = -(1 << 63)
@@ -54,55 +53,26 @@ class Kind(IntEnum):
     NULL = 11
 
 
-class ValueRow(NamedTuple):
-    """A row of table `value`, names not yet interned."""
+Columns = tuple[int, float | None, str | None, int | None]
+"""(kind, num, txt, tim) of a row of table `value`."""
+Box = tuple[float, float, float, float]
+"""(min_x, max_x, min_y, max_y) in degrees."""
 
-    attr: str
-    dataset: str | None
-    seq: int
-    kind: int
-    num: float | None
-    txt: str | None
-    tim: int | None
-    expires_at: int | None
-
-
-class GeometryRow(NamedTuple):
-    """A row of table `geometry`; `box` is (min_x, max_x, min_y, max_y) in degrees."""
-
-    attr: str
-    dataset: str | None
-    seq: int
-    geojson: str
-    box: tuple[float, float, float, float]
-
-
-class IndexRows(NamedTuple):
-    values: list[ValueRow]
-    geometries: list[GeometryRow]
-
-
-_Columns = tuple[int, float | None, str | None, int | None]
 _MOMENTS = ((Kind.DATE_TIME, parse_date_time), (Kind.DATE, parse_date), (Kind.TIME, parse_time))
+_NUMBER = int(Kind.NUMBER)
 
 
-def index_rows(entity: Entity) -> IndexRows:
-    """Return the value and geometry rows of an entity."""
-    rows = IndexRows([], [])
-    for attr, found in entity.attributes.items():
-        for instance in instances(found):
-            dataset = instance.get("datasetId")
-            expires = instance.get("expiresAt")
-            expires_at = None if expires is None else microseconds(expires)
-            for seq, columns in enumerate(_columns(instance)):
-                rows.values.append(ValueRow(attr, dataset, seq, *columns, expires_at))
-            if instance["type"] == "GeoProperty":
-                rows.geometries.extend(_geometry(attr, dataset, instance))
-    return rows
-
-
-def _columns(instance: Instance) -> list[_Columns]:
-    """Return (kind, num, txt, tim) of each row of an instance."""
+def value_columns(instance: Instance) -> list[Columns]:
+    """Return what is stored of each value row of an instance, in the order of `seq`."""
+    # Nearly every value is one string or number of a Property or one URI of a Relationship: those go the short way.
+    value: Any = instance.get("value")
+    kind = type(value)
+    if kind is str:
+        return [_text(value, Kind.STRING, Kind.LONG_STRING, 0)]
+    if kind is float or kind is int:
+        return [(_NUMBER, float(value), None, None)]
+    if value is None and type(uri := instance.get("object")) is str:
+        return [_text(uri, Kind.URI, Kind.LONG_URI, 0)]
     target = instance_target(instance)
     if target is None or len(target.members) + len(target.scalars) > MAX_MEMBERS:
         return [(Kind.UNINDEXED, None, None, UNINDEXED_MARK)]
@@ -111,7 +81,7 @@ def _columns(instance: Instance) -> list[_Columns]:
     return rows or [(Kind.OTHER + MEMBER, None, None, None)]
 
 
-def _element(element: Element, flag: int) -> _Columns:
+def _element(element: Element, flag: int) -> Columns:
     match element.kind:
         case TargetKind.NUMBER:
             return Kind.NUMBER + flag, element.value, None, None
@@ -126,11 +96,10 @@ def _element(element: Element, flag: int) -> _Columns:
     return Kind.OTHER + flag, None, None, None
 
 
-def _text(text: str, short: Kind, long: Kind, flag: int) -> _Columns:
-    raw = text.encode()
-    if len(raw) > MAX_TEXT_BYTES:
+def _text(text: str, short: Kind, long: Kind, flag: int) -> Columns:
+    if len(text) > _SURELY_SHORT and len(raw := text.encode()) > MAX_TEXT_BYTES:
         return long + flag, None, raw[:MAX_TEXT_BYTES].decode(errors="ignore"), None
-    if short is Kind.STRING and text[:1].isdigit():
+    if short is Kind.STRING and (text[4:5] == "-" or text[2:3] == ":"):
         for kind, parse in _MOMENTS:
             moment = parse(text)
             if moment is not None:
@@ -138,9 +107,14 @@ def _text(text: str, short: Kind, long: Kind, flag: int) -> _Columns:
     return short + flag, None, text, None
 
 
-def _geometry(attr: str, dataset: str | None, instance: Instance) -> Iterator[GeometryRow]:
-    shape = shape_of(instance["value"])
-    if shape is not None and not shape.is_empty:
-        box = bounds(shape)
-        geojson = orjson.dumps(instance["value"]).decode()
-        yield GeometryRow(attr, dataset, 0, geojson, (box.min_x, box.max_x, box.min_y, box.max_y))
+def geometry_columns(instance: Instance) -> tuple[str, Box] | None:
+    """Return GeoJSON and bounding box of a GeoProperty, None where there is nothing to find by its place."""
+    geometry = instance["value"]
+    if geometry["type"] == "Point":
+        x, y = map(float, geometry["coordinates"][:2])
+        return json_text(geometry), (x, x, y, y)
+    shape = shape_of(geometry)
+    if shape is None or shape.is_empty:
+        return None
+    box = bounds(shape)
+    return json_text(geometry), (box.min_x, box.max_x, box.min_y, box.max_y)

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from context_api.storage.codec import Encoded, encode, json_text
+from context_api.storage.codec import Encoded, encode, json_text, microseconds
 from context_api.storage.history import ENTITY_LIFE, changed_attributes, history_rows
-from context_api.storage.index_rows import index_rows
+from context_api.storage.index_rows import geometry_columns, value_columns
 from context_api.storage.port import Change, Tenant
 from context_api.storage.tables import RESERVED_NAME
 from ngsild.entity import Attribute, Entity, instances
 
 Key = TypeVar("Key")
 Line = tuple[Any, ...]
-_Indexed = dict[tuple[int, int, int], Line]
 
 
 class Interning(Protocol):
@@ -51,7 +50,7 @@ class Rows(Generic[Key]):
     geometry_deletes: list[Line] = field(default_factory=list)
     """key, attr, dataset, seq"""
     geometry_inserts: list[Line] = field(default_factory=list)
-    """key, tenant, attr, dataset, seq, geojson, (min_x, max_x, min_y, max_y)"""
+    """key, attr, dataset, seq, tenant, geojson, (min_x, max_x, min_y, max_y)"""
     scope_deletes: list[Line] = field(default_factory=list)
     """key, scope"""
     scope_inserts: list[Line] = field(default_factory=list)
@@ -62,6 +61,10 @@ class Rows(Generic[Key]):
     """key, tenant, entity_id, operation, attributes, old_version, version, at"""
     counts: Counter[tuple[int, int, int, str]] = field(default_factory=Counter)
     """(tenant, typeset, attr, attribute type) -> instances more than before, for table `occurrence`"""
+    _numbers: _Numbers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = _Numbers(self.names)
 
     def add(self, tenant: Tenant, key: Key, change: Change, version: int) -> Encoded | None:
         """Gather the rows of one change; `version` is that of the entity after it.
@@ -103,55 +106,56 @@ class Rows(Generic[Key]):
     def _index(self, tenant: Tenant, key: Key, before: Entity | None, after: Entity | None) -> None:
         """Gather the index rows that differ between two states of an entity (decision 5)."""
         old, new = _differing(before, after)
-        old_values, old_geometries = self._indexed(tenant, old, -1)
-        new_values, new_geometries = self._indexed(tenant, new, 1)
-        self.value_deletes += [(key, *place) for place in old_values if place not in new_values]
-        self.value_upserts += [(key, *place, *row) for place, row in new_values.items() if old_values.get(place) != row]
-        for place, geometry in old_geometries.items():
-            if new_geometries.get(place) != geometry:
-                self.geometry_deletes.append((key, *place))
-        for place, geometry in new_geometries.items():
-            if old_geometries.get(place) != geometry:
-                self.geometry_inserts.append((key, tenant.id, *place, *geometry))
+        old_values, old_geometries = self._indexed(tenant, key, old, -1)
+        new_values, new_geometries = self._indexed(tenant, key, new, 1)
+        known, kept = set(old_values), {_place(row) for row in new_values} if old_values else set()
+        self.value_deletes += [_place(row) for row in old_values if _place(row) not in kept]
+        self.value_upserts += [row for row in new_values if row not in known] if known else new_values
+        same = set(old_geometries).intersection(new_geometries)
+        self.geometry_deletes += [_place(row) for row in old_geometries if row not in same]
+        self.geometry_inserts += [row for row in new_geometries if row not in same]
         old_scopes = set(before.scope) if before is not None else set()
         new_scopes = set(after.scope) if after is not None else set()
         self.scope_deletes += [(key, scope) for scope in old_scopes - new_scopes]
         self.scope_inserts += [(key, scope, tenant.id) for scope in new_scopes - old_scopes]
 
-    def _indexed(self, tenant: Tenant, entity: Entity | None, by: int) -> tuple[_Indexed, _Indexed]:
-        """Return value rows and geometries of an entity by (attr, dataset, seq); count what it holds for discovery."""
+    def _indexed(self, tenant: Tenant, key: Key, entity: Entity | None, by: int) -> tuple[list[Line], list[Line]]:
+        """Return value and geometry rows of an entity; count what it holds for discovery."""
+        values: list[Line] = []
+        geometries: list[Line] = []
         if entity is None:
-            return {}, {}
-        intern, counts = self.names.intern, self.counts
-        typeset = self.names.typeset(tenant.id, entity.types)
-        counts[tenant.id, typeset, RESERVED_NAME, ""] += by
+            return values, geometries
+        numbers, counts, number_of_tenant = self._numbers, self.counts, tenant.id
+        typeset = self.names.typeset(number_of_tenant, entity.types)
+        counts[number_of_tenant, typeset, RESERVED_NAME, ""] += by
         for attr, found in entity.attributes.items():
-            number = intern(attr)
+            number = numbers[attr]
             for instance in instances(found):
-                counts[tenant.id, typeset, number, instance["type"]] += by
-        rows = index_rows(entity)
-        values = {
-            (intern(attr), self._dataset(dataset), seq): (tenant.id, typeset, *columns)
-            for attr, dataset, seq, *columns in rows.values
-        }
-        geometries = {
-            (intern(attr), self._dataset(dataset), seq): tuple(columns)
-            for attr, dataset, seq, *columns in rows.geometries
-        }
+                kind, dataset = instance["type"], numbers[instance.get("datasetId")]
+                counts[number_of_tenant, typeset, number, kind] += by
+                expires = instance.get("expiresAt")
+                expires_at = None if expires is None else microseconds(expires)
+                for seq, (form, num, txt, tim) in enumerate(value_columns(instance)):
+                    values.append(
+                        (key, number, dataset, seq, number_of_tenant, typeset, form, num, txt, tim, expires_at)
+                    )
+                if kind == "GeoProperty" and (geometry := geometry_columns(instance)) is not None:
+                    geometries.append((key, number, dataset, 0, number_of_tenant, *geometry))
         return values, geometries
 
     def _history(self, tenant: Tenant, key: Key, change: Change, version: int) -> None:
+        numbers, number_of_tenant = self._numbers, tenant.id
         self.history += [
             (
                 key,
-                RESERVED_NAME if attr == ENTITY_LIFE else self.names.intern(attr),
-                self._dataset(dataset),
+                numbers[attr],
+                numbers[dataset],
                 time,
                 digest,
-                tenant.id,
+                number_of_tenant,
                 created_at,
                 modified_at,
-                int(deleted),
+                deleted,
                 version,
                 num,
                 instance,
@@ -160,16 +164,29 @@ class Rows(Generic[Key]):
         ]
 
     def _change(self, tenant: Tenant, key: Key, change: Change, version: int) -> None:
-        attributes = {
-            what: [self.names.intern(attr) for attr in attrs] for what, attrs in changed_attributes(change).items()
-        }
+        numbers = self._numbers
+        attributes = {what: [numbers[attr] for attr in attrs] for what, attrs in changed_attributes(change).items()}
         old_version = None if change.before is None else change.before.version
         self.changes.append(
             (key, tenant.id, change.entity_id, change.operation, json_text(attributes), old_version, version, change.at)
         )
 
-    def _dataset(self, iri: str | None) -> int:
-        return RESERVED_NAME if iri is None else self.names.intern(iri)
+
+class _Numbers(dict[str | None, int]):
+    """The numbers of names, each asked for once."""
+
+    def __init__(self, names: Interning) -> None:
+        super().__init__({None: RESERVED_NAME, ENTITY_LIFE: RESERVED_NAME})
+        self._intern = names.intern
+
+    def __missing__(self, iri: str) -> int:
+        number = self[iri] = self._intern(iri)
+        return number
+
+
+def _place(row: Line) -> Line:
+    """Return what names an index row in its table: key, attr, dataset, seq."""
+    return row[:4]
 
 
 def _differing(before: Entity | None, after: Entity | None) -> tuple[Entity | None, Entity | None]:

@@ -96,9 +96,9 @@ class Batch:
 
     def _insert_geometries(self, geometries: Iterable[Line]) -> None:
         inserts, boxes = [], []
-        for *row, box in geometries:
+        for key, attr, dataset, seq, tenant, geojson, box in geometries:
             self._counters.geometry += 1
-            inserts.append((self._counters.geometry, *row))
+            inserts.append((self._counters.geometry, key, tenant, attr, dataset, seq, geojson))
             boxes.append((self._counters.geometry, *box))
         self._execute(statements.GEOMETRY_INSERT, inserts)
         self._execute(statements.BOX_INSERT, boxes)
