@@ -19,6 +19,7 @@ from context_api.broker import Broker
 from context_api.contexts.registry import ContextRegistry
 from context_api.contexts.storage import ContextStore
 from context_api.front import Front
+from context_api.kept_answers import KeptAnswers
 from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
 from context_api.routes import (
@@ -60,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for name in context_names():
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))
-    broker = Broker(store, contexts, settings, telemetry_iris())
+    broker = Broker(store, contexts, settings, telemetry_iris(), KeptAnswers(store.records, settings.idempotency))
     found = operations()
     found += documentation(found)
     app = FastAPI(
@@ -98,13 +99,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _sweep(broker: Broker) -> None:
-    """Delete what has expired, again and again (clause 4.22)."""
+    """Delete what has expired, entities (clause 4.22) and answers kept, again and again."""
     while True:
         await asyncio.sleep(broker.settings.storage.expiry_interval)
         try:
             await broker.store.expire(broker.now())
+            await broker.answers.sweep(broker.now())
         except Exception:
-            log.exception("sweep of expired entities failed")
+            log.exception("sweep of what has expired failed")
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from context_api.contexts.registry import ContextRegistry
+from context_api.kept_answers import KeptAnswers
 from context_api.settings import Settings
 from context_api.storage.port import Store
 from ngsild.context import TermMap, core_terms
@@ -13,13 +14,15 @@ from ngsild.context import TermMap, core_terms
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Storage, @contexts, settings and what the model says of attributes."""
+    """Storage, @contexts, settings, what the model says of attributes, and answers kept."""
 
     store: Store
     contexts: ContextRegistry
     settings: Settings
     telemetry: frozenset[str]
     """Attributes whose late values go to history only (decision 7)."""
+    answers: KeptAnswers
+    """Answers kept for idempotency keys (decision 9)."""
 
     @property
     def core(self) -> TermMap:

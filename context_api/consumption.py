@@ -12,7 +12,7 @@ from typing import Any
 
 from context_api.broker import Broker
 from context_api.storage.codec import decode
-from context_api.storage.port import Tenant
+from context_api.storage.port import Row, Tenant
 from ngsild.context import Terms
 from ngsild.entity import Entity
 from ngsild.expand import expand_attribute_name
@@ -253,17 +253,27 @@ class Found:
         return {reached.entity.id: reached.entity for reached in self.linked}
 
 
+async def retrieve_row(
+    broker: Broker, tenant: Tenant, entity_id: str, restriction: Restriction = EVERYTHING
+) -> Row | None:
+    """Return the stored row of an entity, None where a caller may see none."""
+    if restriction is EVERYTHING:
+        return await broker.store.retrieve(tenant, entity_id)
+    page = await broker.store.query(tenant, _named([entity_id]), restriction, 1, 0, False)
+    return page.rows[0] if page.rows else None
+
+
 async def retrieve_entity(
     broker: Broker,
     tenant: Tenant,
-    entity_id: str,
+    row: Row,
     types: HasType | None,
     view: View,
     restriction: Restriction = EVERYTHING,
 ) -> Found | None:
-    """Retrieve Entity (clause 5.7.1); None where it is unknown, of other types, or has none of the attributes."""
-    entity = await _read_one(broker, tenant, entity_id, restriction)
-    if entity is None or (types is not None and not has_type(types, entity.types)):
+    """Retrieve Entity (clause 5.7.1) from its row; None where it has other types or none of the attributes."""
+    entity = _as_seen(decode(row), restriction)
+    if types is not None and not has_type(types, entity.types):
         return None
     wanted = _any_of(view)
     if wanted is not None and not wanted & choose_datasets(entity, view.datasets).attributes.keys():
@@ -272,21 +282,16 @@ async def retrieve_entity(
     return Found([choose_datasets(entity, view.datasets)], links)
 
 
-async def _read_one(broker: Broker, tenant: Tenant, entity_id: str, restriction: Restriction) -> Entity | None:
-    if restriction is EVERYTHING:
-        row = await broker.store.retrieve(tenant, entity_id)
-        return None if row is None else decode(row)
-    found = await _read_visible(broker, tenant, [entity_id], restriction)
-    return found[0] if found else None
-
-
 async def _read_visible(broker: Broker, tenant: Tenant, ids: list[str], restriction: Restriction) -> list[Entity]:
     """Return those of the entities that a caller may see, as the caller may see them."""
     if restriction is EVERYTHING:
         return [e for e in await broker.store.read(tenant, ids) if e is not None]
-    query = EntityQuery(selectors=(Selector(ids=frozenset(ids)),))
-    page = await broker.store.query(tenant, query, restriction, len(ids), 0, False)
+    page = await broker.store.query(tenant, _named(ids), restriction, len(ids), 0, False)
     return [_as_seen(decode(row), restriction) for row in page.rows]
+
+
+def _named(ids: Iterable[str]) -> EntityQuery:
+    return EntityQuery(selectors=(Selector(ids=frozenset(ids)),))
 
 
 def _as_seen(entity: Entity, restriction: Restriction) -> Entity:

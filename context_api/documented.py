@@ -26,10 +26,18 @@ WRITE_ERRORS = BAD_REQUEST | {
 }
 NOT_FOUND = {404: Answer("The entity or attribute, or the tenant, does not exist.", _PROBLEM)}
 EXISTS = {409: Answer("The entity exists: AlreadyExists.", _PROBLEM)}
+IDEMPOTENT = {
+    409: Answer(
+        "The first request with this Idempotency-Key is not answered yet, or its answer was not kept.", _PROBLEM
+    ),
+    422: Answer("The Idempotency-Key came with another request before: IdempotencyKeyReused.", _PROBLEM),
+}
 NO_CONTENT = {204: Answer("Done.")}
 PARTLY = {207: Answer("Done in part.", "BatchOperationResult")}
 UPDATED_PARTLY = {207: Answer("Some attributes were not updated.", "UpdateResult")}
-ENTITY = {200: Answer("The entity.", "EntityAnswer", (*_LINKED, GEO_JSON), ("Link",))}
+ENTITY = {200: Answer("The entity.", "EntityAnswer", (*_LINKED, GEO_JSON), ("Link", "ETag"))}
 ENTITIES = {
-    200: Answer("One page of entities.", "EntitiesAnswer", (*_LINKED, GEO_JSON), ("Link", "NGSILD-Results-Count"))
+    200: Answer(
+        "One page of entities.", "EntitiesAnswer", (*_LINKED, GEO_JSON), ("Link", "NGSILD-Results-Count", "ETag")
+    )
 }

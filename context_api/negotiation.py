@@ -108,12 +108,23 @@ def _weight(media_type: str, ranges: list[tuple[str, float]]) -> float:
     return 0.0
 
 
-async def tenant_of(request: Request, broker: Broker, create: bool = False) -> Tenant:
-    """Return the tenant that a request addresses; operations that create make it (clauses 5.5.10 and 6.3.14)."""
+def prefers_plain(request: Request) -> bool:
+    """Tell whether Prefer: body=json asks for GeoJSON without @context (clause 6.3.6)."""
+    preferences = request.headers.get("prefer", "").replace(" ", "").split(",")
+    return "body=json" in preferences
+
+
+def tenant_name(request: Request) -> str | None:
+    """Return the name of the tenant that a request addresses, None for the default one (clause 6.3.14)."""
     name = request.headers.get("ngsild-tenant")
     if name is not None and not _TENANT.match(name):
         raise BadRequestData("NGSILD-Tenant: a tenant's name has 1 to 256 letters, digits, '_', '-', '.' or ':'")
-    return await broker.store.tenant(name, create)
+    return name
+
+
+async def tenant_of(request: Request, broker: Broker, create: bool = False) -> Tenant:
+    """Return the tenant that a request addresses; operations that create make it (clauses 5.5.10 and 6.3.14)."""
+    return await broker.store.tenant(tenant_name(request), create)
 
 
 async def link_context(request: Request, broker: Broker) -> RequestContext:

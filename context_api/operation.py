@@ -106,6 +106,11 @@ class Call:
         """Return the value of a query parameter."""
         return self.parameters.get(name, default)
 
+    def header(self, parameter: Parameter) -> Any:
+        """Return the value of a header, None without it; lines of one name count as one list (RFC 9110 clause 5.3)."""
+        lines = self.request.headers.getlist(parameter.name)
+        return parameter.parse(parameter.name, ", ".join(lines)) if lines else None
+
 
 class Resource:
     """The operations on one path as an ASGI endpoint."""

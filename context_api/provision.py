@@ -9,9 +9,11 @@ the fourth time with no other write in between (decision 12).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from context_api.broker import Broker
+from context_api.conditions import Precondition
 from context_api.storage.port import Change, Outcome, Tenant
 from ngsild.context import Terms
 from ngsild.entity import Entity, Instance
@@ -36,6 +38,18 @@ from ngsild.simplified import expand_simplified
 Compute = Callable[[Entity, int], Update]
 """(entity as stored, moment) -> what becomes of it."""
 
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The entity that a write is for, and what must hold of it."""
+
+    entity_id: str
+    types: HasType | None = None
+    """Types of which it must have a selection (the parameter `type`)."""
+    condition: Precondition | None = None
+    """What its version must be, looked at with the very version that the write replaces."""
+
+
 #: Lost races after which a change is computed under the lock (decision 12).
 TRIES = 3
 
@@ -53,14 +67,21 @@ async def create_entity(broker: Broker, tenant: Tenant, entity: Entity) -> None:
         raise AlreadyExists(f"{entity.id}: the entity exists")
 
 
-async def change_entity(
-    broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None, operation: str, compute: Compute
-) -> Update:
+def _addressed(found: Entity | None, target: Target) -> Entity:
+    """Return the entity that a request addresses; raise ResourceNotFound or PreconditionFailed."""
+    if found is None or (target.types is not None and not has_type(target.types, found.types)):
+        raise not_found(target.entity_id)
+    if target.condition is not None:
+        target.condition.check(found.version)
+    return found
+
+
+async def change_entity(broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute) -> Update:
     """Read an entity, compute what becomes of it and write that; again when another write came between."""
+    entity_id = target.entity_id
     for _ in range(TRIES):
-        [before] = await broker.store.read(tenant, [entity_id])
-        if before is None or (types is not None and not has_type(types, before.types)):
-            raise not_found(entity_id)
+        [found] = await broker.store.read(tenant, [entity_id])
+        before = _addressed(found, target)
         now = max(broker.now(), before.modified_at)
         update = compute(before, now)
         change = change_of(before, update, now, operation)
@@ -71,20 +92,16 @@ async def change_entity(
             return update
         if outcome is Outcome.MISSING:
             raise not_found(entity_id)
-    return await _change_locked(broker, tenant, entity_id, types, operation, compute)
+    return await _change_locked(broker, tenant, target, operation, compute)
 
 
-async def _change_locked(
-    broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None, operation: str, compute: Compute
-) -> Update:
+async def _change_locked(broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute) -> Update:
     """Do the same with no other write in between."""
     updates: list[Update | Problem] = []
 
     def changes(found: Sequence[Entity | None]) -> list[Change]:
         try:
-            [before] = found
-            if before is None or (types is not None and not has_type(types, before.types)):
-                raise not_found(entity_id)
+            before = _addressed(found[0], target)
             now = max(broker.now(), before.modified_at)
             update = compute(before, now)
         except Problem as problem:
@@ -94,7 +111,7 @@ async def _change_locked(
         change = change_of(before, update, now, operation)
         return [] if change is None else [change]
 
-    await broker.store.write_locked(tenant, [entity_id], changes)
+    await broker.store.write_locked(tenant, [target.entity_id], changes)
     if isinstance(updates[-1], Problem):
         raise updates[-1]
     return updates[-1]
@@ -114,17 +131,23 @@ def change_of(before: Entity, update: Update, now: int, operation: str) -> Chang
     return Change(before.id, before, before if same else after, now, operation, update.touched, late)
 
 
-async def delete_entity(broker: Broker, tenant: Tenant, entity_id: str, types: HasType | None) -> None:
+async def delete_entity(broker: Broker, tenant: Tenant, target: Target) -> None:
     """Delete Entity (clause 5.6.6); its history stays (decision 8)."""
+    # The store may compute twice; the last time counts.
+    refusals: list[Problem | None] = []
 
     def changes(found: Sequence[Entity | None]) -> list[Change]:
-        [before] = found
-        if before is None or (types is not None and not has_type(types, before.types)):
+        try:
+            before = _addressed(found[0], target)
+        except Problem as problem:
+            refusals.append(problem)
             return []
-        return [Change(entity_id, before, None, max(broker.now(), before.modified_at), "deleteEntity")]
+        refusals.append(None)
+        return [Change(before.id, before, None, max(broker.now(), before.modified_at), "deleteEntity")]
 
-    if Outcome.DONE not in await broker.store.write_locked(tenant, [entity_id], changes):
-        raise not_found(entity_id)
+    await broker.store.write_locked(tenant, [target.entity_id], changes)
+    if refusals[-1] is not None:
+        raise refusals[-1]
 
 
 def appending(broker: Broker, fragment: Fragment, overwrite: bool) -> Compute:

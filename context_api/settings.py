@@ -110,6 +110,23 @@ class ContextSettings(_Settings):
     )
 
 
+class IdempotencySettings(_Settings):
+    """How answers are kept for requests that come again with their Idempotency-Key."""
+
+    idempotency_ttl: float = Field(86_400, gt=0, description="Seconds that an answer is kept for its key.")
+    idempotency_reservation: float = Field(
+        300,
+        gt=0,
+        description="Seconds that a key without an answer stays taken: longer than any request lasts, and the time "
+        "that clients wait with a key whose broker died.",
+    )
+    idempotency_max_answer: int = Field(
+        1024 * 1024,
+        ge=0,
+        description="Largest body of an answer that is kept; above it the same request again is AnswerNotKept (409).",
+    )
+
+
 class LimitSettings(_Settings):
     """What a request may ask for; each limit has an error of its own."""
 
@@ -138,3 +155,4 @@ class Settings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     contexts: ContextSettings = field(default_factory=ContextSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    idempotency: IdempotencySettings = field(default_factory=IdempotencySettings)

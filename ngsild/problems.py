@@ -1,5 +1,7 @@
 """The error types of NGSI-LD (CIM 009 clause 5.5.2) as exceptions, each with its HTTP status (clause 6.3.2).
 
+The standard has no type for what conditional and repeated requests meet; those types are ours, in a namespace of ours.
+
     Problem
     ├── BadRequestData 400          ├── NonexistentTenant 404
     ├── InvalidRequest 400          ├── NoMultiTenantSupport 501
@@ -9,8 +11,10 @@
     ├── TooComplexQuery 403         ├── NotAcceptable 406
     ├── TooManyResults 403          ├── LengthRequired 411
     ├── ResourceNotFound 404        ├── PayloadTooLarge 413
-    ├── Forbidden 403               └── UnsupportedMediaType 415
-    └── Unavailable 503
+    ├── Forbidden 403               ├── UnsupportedMediaType 415
+    ├── Unavailable 503             ├── PreconditionFailed 412
+    ├── IdempotencyKeyReused 422    ├── IdempotencyKeyInUse 409
+    └── AnswerNotKept 409
 
 The class docstring is the title; the argument is the detail, which names the member at fault.
 """
@@ -20,6 +24,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 NAMESPACE = "https://uri.etsi.org/ngsi-ld/errors/"
+#: The types that the standard lacks.
+OWN_NAMESPACE = "https://w3id.org/voltweave/errors/"
 #: Longest detail: an answer never grows with what it complains of.
 _MAX_DETAIL = 1000
 
@@ -29,6 +35,7 @@ class Problem(Exception):
 
     status: ClassVar[int] = 500
     name: ClassVar[str] = "InternalError"
+    namespace: ClassVar[str] = NAMESPACE
 
     def __init__(self, detail: str = "", **members: Any) -> None:
         super().__init__(detail)
@@ -41,7 +48,7 @@ class Problem(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """Problem details (RFC 7807) as clause 5.5.3 asks: type, title, detail, status and extra members."""
-        body: dict[str, Any] = {"type": NAMESPACE + self.name, "title": self.title, "status": self.status}
+        body: dict[str, Any] = {"type": self.namespace + self.name, "title": self.title, "status": self.status}
         if self.detail:
             body["detail"] = self.detail
         return body | self.members
@@ -174,3 +181,35 @@ class UnsupportedMediaType(Problem):
 
     status = 415
     name = "InvalidRequest"
+
+
+class PreconditionFailed(Problem):
+    """A condition of the request does not hold."""
+
+    status = 412
+    name = "PreconditionFailed"
+    namespace = OWN_NAMESPACE
+
+
+class IdempotencyKeyReused(Problem):
+    """The idempotency key belongs to another request."""
+
+    status = 422
+    name = "IdempotencyKeyReused"
+    namespace = OWN_NAMESPACE
+
+
+class IdempotencyKeyInUse(Problem):
+    """The first request with this idempotency key has no answer yet."""
+
+    status = 409
+    name = "IdempotencyKeyInUse"
+    namespace = OWN_NAMESPACE
+
+
+class AnswerNotKept(Problem):
+    """The request was carried out before, and its answer was too large to be kept."""
+
+    status = 409
+    name = "AnswerNotKept"
+    namespace = OWN_NAMESPACE

@@ -10,7 +10,18 @@ from starlette.responses import Response
 from context_api import parameters as p
 from context_api.answers import created, no_content, plain
 from context_api.broker import Broker
-from context_api.consumption import query_entities, read_query, read_view, retrieve_entity
+from context_api.conditions import (
+    FAILED,
+    IF_CHANGED,
+    UNCHANGED,
+    WRITE_CONDITIONS,
+    answer_tag,
+    not_modified,
+    precondition_of,
+    stored_tag,
+    tagged,
+)
+from context_api.consumption import query_entities, read_query, read_view, retrieve_entity, retrieve_row
 from context_api.documented import (
     BAD_REQUEST,
     ENTITIES,
@@ -22,9 +33,11 @@ from context_api.documented import (
     READ_ERRORS,
     WRITE_ERRORS,
 )
+from context_api.idempotency import repeatable
 from context_api.negotiation import SPATIAL, RequestContext, accept, link_context, read_message, tenant_of
 from context_api.operation import Answer, Body, Call, Operation
 from context_api.provision import (
+    Target,
     change_entity,
     create_entity,
     delete_entity,
@@ -69,7 +82,9 @@ async def get_entities(call: Call) -> Response:
     broker: Broker = call.state.broker
     media_type = accept(call.request, SPATIAL)
     context = await link_context(call.request, broker)
-    return await answer_query(call, broker, call.parameters, context, media_type)
+    response = await answer_query(call, broker, call.parameters, context, media_type)
+    tag = answer_tag(response)
+    return not_modified(call, tag) or tagged(response, tag)
 
 
 async def answer_query(
@@ -108,7 +123,17 @@ async def get_entity(call: Call) -> Response:
     types = selected_types(call, context.terms)
     wanted = entity_id(call.path["entityId"], "entityId")
     tenant = await tenant_of(call.request, broker)
-    found = await retrieve_entity(broker, tenant, wanted, types, view)
+    row = await retrieve_row(broker, tenant, wanted)
+    if row is None:
+        raise not_found(wanted)
+    headers: dict[str, str] = {}
+    if view.linking.join is None:
+        tag = stored_tag(call, row, media_type, context)
+        unchanged = not_modified(call, tag)
+        if unchanged is not None:
+            return unchanged
+        headers["ETag"] = f'"{tag}"'
+    found = await retrieve_entity(broker, tenant, row, types, view)
     if found is None:
         raise not_found(wanted)
     if view.linking.join == "flat" and found.linked:
@@ -117,7 +142,12 @@ async def get_entity(call: Call) -> Response:
         body = rendered(found, context, view, media_type)
     if not body:
         raise ResourceNotFound(f"{wanted}: the entity has none of the members asked for")
-    return await answer_with(body, media_type, context, broker, call.request, {})
+    response = await answer_with(body, media_type, context, broker, call.request, headers)
+    if headers:
+        return response
+    # What is joined changes without a new version of the entity, so the tag is made from the answer.
+    tag = answer_tag(response, row.version)
+    return not_modified(call, tag) or tagged(response, tag)
 
 
 def selected_types(call: Call, terms: Terms) -> HasType | None:
@@ -126,30 +156,34 @@ def selected_types(call: Call, terms: Terms) -> HasType | None:
     return None if text is None else parse_type_selection(text, terms)
 
 
+def target_of(call: Call, terms: Terms) -> Target:
+    """Return the entity that a write addresses, with what the request asks of it."""
+    wanted = entity_id(call.path["entityId"], "entityId")
+    return Target(wanted, selected_types(call, terms), precondition_of(call))
+
+
 async def remove_entity(call: Call) -> Response:
     """Delete Entity (clause 5.6.6)."""
     broker: Broker = call.state.broker
     context = await link_context(call.request, broker)
-    types = selected_types(call, context.terms)
-    wanted = entity_id(call.path["entityId"], "entityId")
-    await delete_entity(broker, await tenant_of(call.request, broker), wanted, types)
+    target = target_of(call, context.terms)
+    await delete_entity(broker, await tenant_of(call.request, broker), target)
     return no_content()
 
 
 async def patch_entity(call: Call) -> Response:
     """Merge Entity (clause 5.6.17)."""
     broker: Broker = call.state.broker
-    wanted = entity_id(call.path["entityId"], "entityId")
     message = await read_message(call.request, broker)
     terms = message.context.terms
-    types = selected_types(call, terms)
+    target = target_of(call, terms)
     simplified = call.get("format") is not None or bool(call.get("options"))
     options = MergeOptions(call.get("observedAt"), _one_language(call.get("lang")))
     if simplified:
         compute = merging_simplified(broker, message.body, terms, options)
     else:
         compute = merging(broker, expand_fragment(message.body, terms, Nulls.DEEP), options)
-    await change_entity(broker, await tenant_of(call.request, broker), wanted, types, "mergeEntity", compute)
+    await change_entity(broker, await tenant_of(call.request, broker), target, "mergeEntity", compute)
     return no_content()
 
 
@@ -164,27 +198,26 @@ def _one_language(text: str | None) -> str | None:
 async def put_entity(call: Call) -> Response:
     """Replace Entity (clause 5.6.18)."""
     broker: Broker = call.state.broker
-    wanted = entity_id(call.path["entityId"], "entityId")
     message = await read_message(call.request, broker)
-    types = selected_types(call, message.context.terms)
-    body = message.body
+    target = target_of(call, message.context.terms)
+    wanted, body = target.entity_id, message.body
     if isinstance(body, dict) and body.get("id", body.get("@id", wanted)) != wanted:
         raise BadRequestData("id: it differs from the id in the path")
     new = expand_entity({"id": wanted} | body if isinstance(body, dict) else body, message.context.terms, broker.now())
-    await change_entity(broker, await tenant_of(call.request, broker), wanted, types, "replaceEntity", replacing(new))
+    await change_entity(broker, await tenant_of(call.request, broker), target, "replaceEntity", replacing(new))
     return no_content()
 
 
 OPERATIONS = [
-    Operation(
+    repeatable(Operation(
         "createEntity", "POST", BASE, "5.6.1", "Create an entity.", post_entities,
         parameters=(p.LOCAL,), body=Body("Entity"),
         answers=WRITE_ERRORS | {201: Answer("Created.", headers=("Location",))} | PARTLY | EXISTS,
-    ),
+    )),
     Operation(
         "queryEntity", "GET", BASE, "5.7.2", "Query entities.", get_entities,
-        parameters=(*p.SELECTION, *p.CONSUMPTION, p.EXPAND_VALUES, p.JSON_KEYS, *p.ORDERING, *p.PAGING),
-        answers=READ_ERRORS | ENTITIES,
+        parameters=(*p.SELECTION, *p.CONSUMPTION, p.EXPAND_VALUES, p.JSON_KEYS, *p.ORDERING, *p.PAGING, IF_CHANGED),
+        answers=READ_ERRORS | ENTITIES | UNCHANGED,
     ),
     Operation(
         "purgeEntity", "DELETE", BASE, "5.6.21", "Delete the entities that a query matches, or attributes of them.",
@@ -193,20 +226,24 @@ OPERATIONS = [
     ),
     Operation(
         "retrieveEntity", "GET", BASE + "/{entityId}", "5.7.1", "Retrieve an entity.", get_entity,
-        parameters=(p.TYPE, *p.CONSUMPTION), answers=READ_ERRORS | ENTITY | NOT_FOUND,
+        parameters=(p.TYPE, *p.CONSUMPTION, IF_CHANGED), answers=READ_ERRORS | ENTITY | NOT_FOUND | UNCHANGED,
     ),
     Operation(
         "deleteEntity", "DELETE", BASE + "/{entityId}", "5.6.6", "Delete an entity.", remove_entity,
-        parameters=(p.TYPE, p.LOCAL), answers=BAD_REQUEST | NO_CONTENT | PARTLY | NOT_FOUND,
+        parameters=(p.TYPE, p.LOCAL, *WRITE_CONDITIONS),
+        answers=BAD_REQUEST | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
     ),
-    Operation(
+    repeatable(Operation(
         "mergeEntity", "PATCH", BASE + "/{entityId}", "5.6.17", "Merge a fragment into an entity.", patch_entity,
-        parameters=(p.TYPE, p.OBSERVED_AT, p.LANG, p.MERGE_FORMAT, p.options("simplified", "keyValues"), p.LOCAL),
-        body=Body("EntityFragment", p.PATCH_TYPES), answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND,
-    ),
+        parameters=(
+            p.TYPE, p.OBSERVED_AT, p.LANG, p.MERGE_FORMAT, p.options("simplified", "keyValues"), p.LOCAL,
+            *WRITE_CONDITIONS,
+        ),
+        body=Body("EntityFragment", p.PATCH_TYPES), answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
+    )),
     Operation(
         "replaceEntity", "PUT", BASE + "/{entityId}", "5.6.18", "Replace all of an entity.", put_entity,
-        parameters=(p.TYPE, p.LOCAL), body=Body("Entity"),
-        answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND,
+        parameters=(p.TYPE, p.LOCAL, *WRITE_CONDITIONS), body=Body("Entity"),
+        answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
     ),
 ]  # fmt: skip

@@ -7,7 +7,9 @@ from starlette.responses import Response
 from context_api import parameters as p
 from context_api.answers import no_content, plain
 from context_api.broker import Broker
+from context_api.conditions import FAILED, WRITE_CONDITIONS
 from context_api.documented import BAD_REQUEST, NO_CONTENT, NOT_FOUND, PARTLY, UPDATED_PARTLY, WRITE_ERRORS
+from context_api.idempotency import repeatable
 from context_api.negotiation import Message, link_context, read_message, tenant_of
 from context_api.operation import Body, Call, Operation
 from context_api.provision import (
@@ -20,7 +22,7 @@ from context_api.provision import (
     replacing_attribute,
     updating,
 )
-from context_api.routes.entities import BASE, selected_types
+from context_api.routes.entities import BASE, target_of
 from ngsild.context import Terms
 from ngsild.entity import Instance
 from ngsild.expand import (
@@ -68,10 +70,9 @@ async def _fragment(call: Call, broker: Broker, nulls: Nulls) -> tuple[Message, 
 
 
 async def _change(call: Call, broker: Broker, terms: Terms, operation: str, compute: Compute) -> Update:
-    wanted = entity_id(call.path["entityId"], "entityId")
-    types = selected_types(call, terms)
+    target = target_of(call, terms)
     tenant = await tenant_of(call.request, broker)
-    return await change_entity(broker, tenant, wanted, types, operation, compute)
+    return await change_entity(broker, tenant, target, operation, compute)
 
 
 def _updated(update: Update) -> Response:
@@ -138,29 +139,29 @@ def _attribute(call: Call, terms: Terms) -> str:
 
 
 OPERATIONS = [
-    Operation(
+    repeatable(Operation(
         "appendAttrs", "POST", _ATTRS, "5.6.3", "Append attributes to an entity.", post_attributes,
-        parameters=(p.TYPE, p.options("noOverwrite"), p.LOCAL), body=Body("EntityFragment"),
-        answers=WRITE_ERRORS | NO_CONTENT | UPDATED_PARTLY | NOT_FOUND,
-    ),
-    Operation(
+        parameters=(p.TYPE, p.options("noOverwrite"), p.LOCAL, *WRITE_CONDITIONS), body=Body("EntityFragment"),
+        answers=WRITE_ERRORS | NO_CONTENT | UPDATED_PARTLY | NOT_FOUND | FAILED,
+    )),
+    repeatable(Operation(
         "updateAttrs", "PATCH", _ATTRS, "5.6.2", "Update attributes of an entity, and append new ones.",
-        patch_attributes, parameters=(p.TYPE, p.LOCAL), body=Body("EntityFragment", p.PATCH_TYPES),
-        answers=WRITE_ERRORS | NO_CONTENT | UPDATED_PARTLY | NOT_FOUND,
-    ),
-    Operation(
+        patch_attributes, parameters=(p.TYPE, p.LOCAL, *WRITE_CONDITIONS), body=Body("EntityFragment", p.PATCH_TYPES),
+        answers=WRITE_ERRORS | NO_CONTENT | UPDATED_PARTLY | NOT_FOUND | FAILED,
+    )),
+    repeatable(Operation(
         "updateAttr", "PATCH", _ATTR, "5.6.4", "Update members of one attribute.", patch_attribute,
-        parameters=(p.TYPE, p.LOCAL), body=Body("AttributeFragment", p.PATCH_TYPES),
-        answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND,
-    ),
+        parameters=(p.TYPE, p.LOCAL, *WRITE_CONDITIONS), body=Body("AttributeFragment", p.PATCH_TYPES),
+        answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
+    )),
     Operation(
         "replaceAttr", "PUT", _ATTR, "5.6.19", "Replace one attribute.", put_attribute,
-        parameters=(p.TYPE, p.LOCAL), body=Body("Attribute"),
-        answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND,
+        parameters=(p.TYPE, p.LOCAL, *WRITE_CONDITIONS), body=Body("Attribute"),
+        answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
     ),
     Operation(
         "deleteAttr", "DELETE", _ATTR, "5.6.5", "Delete one attribute.", delete_attribute,
-        parameters=(p.DATASET_ID, p.DELETE_ALL, p.TYPE, p.LOCAL),
-        answers=BAD_REQUEST | NO_CONTENT | PARTLY | NOT_FOUND,
+        parameters=(p.DATASET_ID, p.DELETE_ALL, p.TYPE, p.LOCAL, *WRITE_CONDITIONS),
+        answers=BAD_REQUEST | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
     ),
 ]  # fmt: skip

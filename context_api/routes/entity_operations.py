@@ -20,6 +20,7 @@ from context_api.batch import (
 )
 from context_api.broker import Broker
 from context_api.documented import ENTITIES, NO_CONTENT, PARTLY, READ_ERRORS, WRITE_ERRORS
+from context_api.idempotency import repeatable
 from context_api.negotiation import SPATIAL, accept, read_batch, read_message, tenant_of
 from context_api.operation import Answer, Body, Call, Operation
 from context_api.query_body import read_query_body
@@ -81,28 +82,28 @@ async def post_query(call: Call) -> Response:
 
 
 OPERATIONS = [
-    Operation(
+    repeatable(Operation(
         "createBatch", "POST", _BASE + "/create", "5.6.7", "Create entities.", batch_create,
         parameters=(p.LOCAL,), body=Body("EntityList"), answers=WRITE_ERRORS | _CREATED | PARTLY,
-    ),
-    Operation(
+    )),
+    repeatable(Operation(
         "upsertBatch", "POST", _BASE + "/upsert", "5.6.8", "Create entities or replace or update them.", batch_upsert,
         parameters=(p.options("replace", "update"), p.LOCAL), body=Body("EntityList"),
         answers=WRITE_ERRORS | _CREATED | NO_CONTENT | PARTLY,
-    ),
-    Operation(
+    )),
+    repeatable(Operation(
         "updateBatch", "POST", _BASE + "/update", "5.6.9", "Update entities.", batch_update,
         parameters=(p.options("noOverwrite"), p.LOCAL), body=Body("EntityFragmentList"),
         answers=WRITE_ERRORS | NO_CONTENT | PARTLY,
-    ),
-    Operation(
+    )),
+    repeatable(Operation(
         "mergeBatch", "POST", _BASE + "/merge", "5.6.20", "Merge fragments into entities.", batch_merge,
         parameters=(p.LOCAL,), body=Body("EntityFragmentList"), answers=WRITE_ERRORS | NO_CONTENT | PARTLY,
-    ),
-    Operation(
+    )),
+    repeatable(Operation(
         "deleteBatch", "POST", _BASE + "/delete", "5.6.10", "Delete entities.", batch_delete,
         parameters=(p.LOCAL,), body=Body("EntityIds"), answers=WRITE_ERRORS | NO_CONTENT | PARTLY,
-    ),
+    )),
     Operation(
         "queryBatch", "POST", _BASE + "/query", "5.7.2", "Query entities with a Query in the body.", post_query,
         parameters=(*p.PAGING, p.FORMAT, p.READ_OPTIONS, p.GEOMETRY_PROPERTY, p.LOCAL), body=Body("Query"),

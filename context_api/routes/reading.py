@@ -12,7 +12,7 @@ from starlette.responses import Response
 from context_api.answers import GEO_JSON, JSON, JSON_LD, linked_data
 from context_api.broker import Broker
 from context_api.consumption import Found, View
-from context_api.negotiation import RequestContext
+from context_api.negotiation import RequestContext, prefers_plain
 from context_api.storage.port import Tenant
 from ngsild.entity import Entity
 from ngsild.problems import BadRequestData, TooManyResults
@@ -51,7 +51,7 @@ async def answer_with(
 ) -> Response:
     """Return linked data with its @context where the media type wants it."""
     if media_type == GEO_JSON:
-        if _prefers_plain(request):
+        if prefers_plain(request):
             response = linked_data(value, JSON, context.source, await _link(context, broker, tenant), headers)
         else:
             response = linked_data(value, JSON_LD, context.source, None, headers)
@@ -63,12 +63,6 @@ async def answer_with(
 
 async def _link(context: RequestContext, broker: Broker, tenant: Tenant | None) -> str:
     return context.link or await broker.contexts.link(context.source, None if tenant is None else tenant.id)
-
-
-def _prefers_plain(request: Request) -> bool:
-    """Tell whether Prefer: body=json asks for GeoJSON without @context (clause 6.3.6)."""
-    preferences = request.headers.get("prefer", "").replace(" ", "").split(",")
-    return "body=json" in preferences
 
 
 def rendered(found: Found, context: RequestContext, view: View, media_type: str) -> Any:

@@ -220,3 +220,21 @@ epoch = Table(
     PrimaryKeyConstraint("kind", "tenant"),
     sqlite_with_rowid=False,
 )
+
+#: What requests with an idempotency key were answered (decision 9). `request` is the hash of the request; `status` is
+#: NULL while it runs, and `reservation` names the run. `headers` is JSON; `body` is NULL where it was too large.
+kept_answer = Table(
+    "kept_answer",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request", LargeBinary(32), nullable=False),
+    Column("reservation", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("status", Integer),
+    Column("headers", Text),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("tenant", "caller", "key"),
+)
+Index("kept_answer_by_expiry", kept_answer.c.expires_at)

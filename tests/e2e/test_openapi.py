@@ -140,9 +140,9 @@ def test_enough_was_sent_and_every_operation_was_carried_out() -> None:
 
 
 def aim(case: schemathesis.Case[Any]) -> None:
-    """Let a case name what is there, in the tenant where it is."""
+    """Let a case name what is there, in the tenant where it is, on no condition and under no key of another case."""
     case.path_parameters.update({name: KNOWN[name] for name in case.path_parameters if name in KNOWN})
-    for header in ("NGSILD-Tenant", "Link"):
+    for header in ("NGSILD-Tenant", "Link", "If-Match", "If-None-Match", "Idempotency-Key"):
         case.headers.pop(header, None)
     if case.operation.label == "GET /ngsi-ld/v1/entities":
         kept = {name: case.query[name] for name in ("format", "options", "count") if name in case.query}
