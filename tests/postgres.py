@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from benchmarks.postgres import PostgresServer, execute, installed, postgres, query
+from benchmarks.postgres import PostgresServer, installed, postgres, query
 
 _TEMPLATE = "voltweave_template"
-_SCHEMA = Path(__file__).resolve().parent.parent / "context_api/storage/postgres/schema.sql"
 _numbers = count(1)
 
 
@@ -34,8 +34,11 @@ def postgres_server(postgres_programs: Path) -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: PostgresServer) -> str:
     """Give the name of a database with the schema, which others are copied from: nobody may be connected to it."""
+    # Most tests need no database, and this import would cost each run of them half a second.
+    from context_api.storage.postgres.migration import migrate
+
     query(postgres_server.url(), f"CREATE DATABASE {_TEMPLATE}")
-    execute(postgres_server.url(_TEMPLATE), _SCHEMA.read_text(encoding="utf-8"))
+    asyncio.run(migrate(postgres_server.url(_TEMPLATE)))
     return _TEMPLATE
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from voltweave import installed_version
-from voltweave.commands import adapters, ingest, model, query, serve, settings, up
+from voltweave.commands import adapters, ingest, migrate, model, query, serve, settings, up
 from voltweave.problems import CommandError, ExitCode
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _voltweave(
 
 app.command("up")(up.up)
 app.command("serve")(serve.serve)
+app.command("migrate")(migrate.migrate)
 app.command("query")(query.query)
 app.command("ingest")(ingest.ingest)
 app.add_typer(adapters.app, name="adapters")

@@ -54,20 +54,27 @@ def check_host(host: str) -> None:
 
 
 def check_database(url: str) -> None:
-    """Refuse a database that is no SQLite file; make the folder of one that is new."""
+    """Refuse what is neither an SQLite file nor a PostgreSQL database; make the folder of a file that is new."""
+    from context_api.storage.url import redacted
+
+    if is_postgresql(url):
+        return
     scheme, _, rest = url.partition("://")
-    if scheme.split("+")[0] in ("postgresql", "postgres"):
-        raise Refused(
-            "PostgreSQL comes with a later release; this one keeps its data in SQLite",
-            "Use --database sqlite:///FILE",
-        )
     file = rest.removeprefix("/")
     if scheme != "sqlite" or not rest.startswith("/") or not file or file == ":memory:":
-        raise Refused(f"{url} is no database that Voltweave knows", "Use --database sqlite:///FILE")
+        raise Refused(
+            f"{redacted(url)} is no database that Voltweave knows",
+            "Use --database sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
+        )
     try:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"the folder of {file} cannot be made: {error.strerror}") from error
+
+
+def is_postgresql(url: str) -> bool:
+    """Tell whether a database URL names a PostgreSQL database."""
+    return url.startswith("postgresql://")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -114,11 +121,11 @@ def _start_problem(error: Exception) -> Exception:
     """Return what to say about a broker that did not start; the error itself where it is a fault of ours."""
     import sqlite3
 
-    from context_api.storage.port import StorageError
+    from context_api.storage.port import DatabaseInUse, StorageError
 
     hint = "Name another file with --database sqlite:///FILE"
     if isinstance(error, StorageError):
-        return Refused(str(error), hint)
+        return Refused(str(error), hint if isinstance(error, DatabaseInUse) else "")
     if isinstance(error, sqlite3.Error):
         return Refused(f"the database cannot be opened: {error}", hint)
     return error

@@ -3,6 +3,9 @@
 Every table that grows with entities leads with `k`, the 128-bit key of (tenant, entity id). Times are microseconds
 since 1970 UTC. `attr` and `dataset` are ids of table `name`; id 0 there stands for "no datasetId" in `dataset` and for
 the entity's own life (created, deleted, types, scope) in `history.attr`.
+
+Databases are made by `context_api.storage.migrations`, and tests hold the two equal. On PostgreSQL keys are uuid, and
+`geometry` is `entity_geometry`.
 """
 
 from __future__ import annotations
@@ -23,8 +26,6 @@ from sqlalchemy import (
     and_,
     event,
 )
-
-SCHEMA_VERSION = 1
 
 #: `name.id` of the absent datasetId, and `history.attr` of the entity itself.
 RESERVED_NAME = 0

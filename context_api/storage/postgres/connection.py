@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import asyncpg
 from asyncpg.pgproto.pgproto import UUID
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from context_api.storage.codec import entity_key
 from context_api.storage.port import StorageError
@@ -18,7 +19,8 @@ from context_api.storage.port import StorageError
 Connection: TypeAlias = Any
 #: Prepared statements kept on a connection; every q with other attributes is one.
 _STATEMENTS = 1_000
-_CONNECT_SECONDS = 10.0
+#: How long a new connection may take.
+CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 10.0
 _LOCK_MS = 10_000
 #: Statements are written so that one plan is right: walks over indexes, joined by key (decision 21). Planning each anew
@@ -45,7 +47,7 @@ class Pool:
     """
 
     def __init__(self, url: str, size: int, time_limit: float) -> None:
-        self._url = _plain_url(url)
+        self._url = plain_url(url)
         self._size = size
         self._time_limit = time_limit
         self._pool: asyncpg.Pool | None = None
@@ -60,7 +62,7 @@ class Pool:
                 max_inactive_connection_lifetime=0,
                 statement_cache_size=_STATEMENTS,
                 max_cached_statement_lifetime=0,
-                timeout=_CONNECT_SECONDS,
+                timeout=CONNECT_SECONDS,
                 reset=_keep,
                 server_settings={
                     "application_name": "voltweave",
@@ -94,9 +96,13 @@ async def _keep(_: Connection) -> None:
     """Leave a returned connection as it is: nothing of ours changes a session, and a reset is a round trip."""
 
 
-def _plain_url(url: str) -> str:
-    """Return the URL as PostgreSQL's clients know it, without the name of a driver."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+def plain_url(url: str) -> str:
+    """Return the URL as PostgreSQL's clients know it, without the name of a driver, its parts quoted as need be."""
+    try:
+        return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    except (ArgumentError, ValueError):
+        # What could not be parsed may hold a password, in the original error as well.
+        raise StorageError("the database URL cannot be read; write postgresql://USER:PASSWORD@HOST/DATABASE") from None
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from context_api.storage.postgres.names import Names
 from context_api.storage.postgres.preparing import Preparation
 from context_api.storage.postgres.reads import Reads
 from context_api.storage.postgres.records import PostgresRecords
+from context_api.storage.postgres.revision import check_revision
 from context_api.storage.postgres.transaction import Locked
 from context_api.storage.postgres.writing import Keyed
 from ngsild.entity import Entity
@@ -49,7 +50,13 @@ class PostgresStore:
     async def start(self) -> None:
         """Connect; raise StorageError where the database cannot be reached or `voltweave migrate` is due."""
         await self._reading.open()
-        await self._writing.open()
+        try:
+            async with self._reading.connection() as con:
+                await check_revision(con)
+            await self._writing.open()
+        except BaseException:
+            await self._reading.close()
+            raise
 
     async def close(self) -> None:
         """Commit what is queued and close the connections."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import create_mock_engine
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from context_api.storage.port import DEFAULT_TENANT, DatabaseInUse, StorageError
-from context_api.storage.tables import RESERVED_NAME, SCHEMA_VERSION, metadata
+from context_api.storage.migrations import HEAD
+from context_api.storage.port import DatabaseInUse, StorageError
+from context_api.storage.url import redacted
 
-_DIALECT = sqlite.dialect()
+#: PRAGMA user_version of databases older than the first revision, which is their schema.
+_BEFORE_REVISIONS = 1
 _BUSY_MS = 10_000
 _CACHE_KIB = 65_536
 #: A page that many commits change is copied from the log to the file once per checkpoint: 64 MiB of log.
@@ -36,7 +36,7 @@ def database_path(url: str) -> Path:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise StorageError(f"database {url!r} is no database URL; write sqlite:///FILE") from error
+        raise StorageError(f"database {redacted(url)!r} is no database URL; write sqlite:///FILE") from error
     if parsed.get_backend_name() != "sqlite":
         raise StorageError(f"database {parsed.render_as_string()!r}: only sqlite:///FILE is supported")
     if not parsed.database or parsed.database == ":memory:":
@@ -100,22 +100,25 @@ def storage_errors() -> Iterator[None]:
 
 
 def prepare_schema(con: sqlite3.Connection, path: Path) -> None:
-    """Create the tables that are absent; refuse a database whose schema this version does not know."""
-    (version,) = con.execute("PRAGMA user_version").fetchone()
+    """Bring the schema up to date; refuse a database that Voltweave did not make, or a newer one did.
+
+    A database that is up to date costs two reads: alembic is imported only where there is something to do.
+    """
     present = {name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if version not in (0, SCHEMA_VERSION):
-        raise StorageError(
-            f"database {path} has schema version {version}; this version of Voltweave reads {SCHEMA_VERSION}"
-        )
-    if version == 0 and present:
+    if "alembic_version" in present:
+        (revision,) = con.execute("SELECT version_num FROM alembic_version").fetchone()
+        if revision == HEAD:
+            return
+        if revision > HEAD:
+            raise StorageError(f"database {path} has schema {revision}; this version of Voltweave knows {HEAD}")
+    elif present and con.execute("PRAGMA user_version").fetchone() != (_BEFORE_REVISIONS,):
         raise StorageError(f"database {path} was not made by Voltweave")
-    absent = [table for table in metadata.sorted_tables if table.name not in present]
-    # The mock engine hands over the statements and leaves the transaction to us.
-    engine = create_mock_engine("sqlite://", lambda ddl, *_, **__: con.execute(str(ddl.compile(dialect=_DIALECT))))
-    con.execute("BEGIN IMMEDIATE")
-    metadata.create_all(engine, tables=absent, checkfirst=False)
-    if version == 0:
-        con.execute("INSERT INTO tenant (name, created_at) VALUES (?, ?)", (DEFAULT_TENANT, time.time_ns() // 1000))
-        con.execute("INSERT INTO name (id, iri) VALUES (?, '')", (RESERVED_NAME,))
-        con.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    con.execute("COMMIT")
+    from context_api.storage.migrations.upgrade import upgrade
+
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            upgrade(connection)
+    except DBAPIError as error:
+        raise StorageError(f"the schema of database {path} cannot be brought up to date: {error.orig}") from error

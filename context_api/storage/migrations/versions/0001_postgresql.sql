@@ -1,6 +1,6 @@
--- The tables of `context_api/storage/tables.py` as PostgreSQL has them. Keys are uuid, texts that are compared go by code
--- point, history is partitioned by month, and table `geometry` is `entity_geometry`, for PostGIS has a type of that name.
--- What only PostgreSQL has: `occurrence_delta`, `lease` and the functions.
+-- The first schema on PostgreSQL, frozen: a change is a revision of its own. Keys are uuid, texts that are compared go
+-- by code point, history is partitioned by month, and table `geometry` is `entity_geometry`, for PostGIS has a type of
+-- that name. What only PostgreSQL has: `occurrence_delta`, `lease` and the functions.
 
 CREATE EXTENSION IF NOT EXISTS postgis;
 
