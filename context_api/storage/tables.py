@@ -239,3 +239,12 @@ kept_answer = Table(
     PrimaryKeyConstraint("tenant", "caller", "key"),
 )
 Index("kept_answer_by_expiry", kept_answer.c.expires_at)
+
+#: Who does what only one process may do at a time, and until when (microseconds since 1970 UTC).
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)

@@ -22,7 +22,7 @@ from context_api.storage.postgres.store import PostgresStore
 from context_api.storage.tables import metadata
 
 PASSWORD = "pa/ss@wo:rd?#%41"
-ONLY_ON_POSTGRESQL = {"occurrence_delta", "lease", "history_rest", "alembic_version"}
+ONLY_ON_POSTGRESQL = {"occurrence_delta", "history_rest", "alembic_version"}
 _COLUMNS = """
     SELECT c.relname, a.attname, NOT a.attnotnull FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped

@@ -144,13 +144,6 @@ CREATE TABLE epoch (
     PRIMARY KEY (kind, tenant)
 );
 
--- Who does what only one process may do at a time, and until when (microseconds since 1970 UTC).
-CREATE TABLE lease (
-    name text PRIMARY KEY,
-    holder text NOT NULL,
-    until bigint NOT NULL
-);
-
 CREATE TABLE jsonld_context (
     id text PRIMARY KEY,
     tenant integer,
