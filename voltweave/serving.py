@@ -58,6 +58,7 @@ def check_database(url: str) -> None:
     from context_api.storage.url import redacted
 
     if is_postgresql(url):
+        _check_postgresql(url)
         return
     scheme, _, rest = url.partition("://")
     file = rest.removeprefix("/")
@@ -70,6 +71,16 @@ def check_database(url: str) -> None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"the folder of {file} cannot be made: {error.strerror}") from error
+
+
+def _check_postgresql(url: str) -> None:
+    from context_api.storage.port import StorageError
+    from context_api.storage.postgres.connection import plain_url
+
+    try:
+        plain_url(url)
+    except StorageError as error:
+        raise Refused(str(error), "Write the special characters of a password as %40, %2F and so on") from error
 
 
 def is_postgresql(url: str) -> bool:

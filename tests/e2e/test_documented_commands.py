@@ -19,8 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.postgres import postgres
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTED_PORT = "9090"
+DOCUMENTED_POSTGRESQL_PORT = "5432"
 LONGEST_COMMAND_S = 300
 LONGEST_START_S = 90
 LONGEST_STOP_S = 30
@@ -29,19 +32,20 @@ FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```\s*$", re.MULTILINE
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block of shell commands and its tags (`run`, `cluster`)."""
+    """A fenced block of shell commands (`sh`) or statements (`sql`), and its tags (`run`, `cluster`)."""
 
+    language: str
     commands: str
     tags: frozenset[str]
 
 
 def blocks(markdown: str) -> list[Block]:
-    """List the shell blocks of a page in reading order."""
+    """List the blocks of a page that can be run, in reading order."""
     found = []
     for match in FENCE.finditer(markdown):
         language, *tags = re.findall(r"[a-z]+", match["info"]) or [""]
-        if language == "sh":
-            found.append(Block(match["body"], frozenset(tags)))
+        if language in ("sh", "sql"):
+            found.append(Block(language, match["body"], frozenset(tags)))
     return found
 
 
@@ -144,24 +148,33 @@ def started(commands: str, folder: Path, environment: dict[str, str], port: int)
 
 @pytest.mark.requires_server("curl")
 @pytest.mark.parametrize("page", PAGES, ids=str)
-def test_every_command_of_the_page_succeeds(page: Path, copy: Path) -> None:
+def test_every_command_of_the_page_succeeds(page: Path, copy: Path, request: pytest.FixtureRequest) -> None:
     port = free_port()
     environment = os.environ | {"VOLTWEAVE_PORT": str(port), "PYTHONPATH": str(copy), "NO_COLOR": "1"}
+    text = re.sub(rf"\b{DOCUMENTED_PORT}\b", str(port), (copy / page).read_text(encoding="utf-8"))
     with contextlib.ExitStack() as background:
-        for block in blocks((copy / page).read_text(encoding="utf-8")):
-            commands = re.sub(rf"\b{DOCUMENTED_PORT}\b", str(port), block.commands)
-            if "run" in block.tags:
-                background.enter_context(started(commands, copy, environment, port))
+        if any(block.language == "sql" for block in blocks(text)):
+            programs = request.getfixturevalue("postgres_programs")
+            server = background.enter_context(postgres(programs))
+            text = re.sub(rf"\b{DOCUMENTED_POSTGRESQL_PORT}\b", str(server.port), text)
+            psql = f"{programs}/psql --set ON_ERROR_STOP=1 {server.url()}"
+        for block in blocks(text):
+            if block.language == "sql":
+                run(f"{psql} <<'END'\n{block.commands}END", copy, environment)
+            elif "run" in block.tags:
+                background.enter_context(started(block.commands, copy, environment, port))
             elif "cluster" not in block.tags:
-                run(commands, copy, environment)
+                run(block.commands, copy, environment)
 
 
 def test_blocks_are_told_apart_by_their_tags() -> None:
     page = "```sh\na\n```\n\n```sh {.run}\nb\n```\n\n```sh cluster\nc\n```\n\n```json\n{}\n```\n\n```\nd\n```\n"
-    assert [(block.commands, set(block.tags)) for block in blocks(page)] == [
-        ("a\n", set()),
-        ("b\n", {"run"}),
-        ("c\n", {"cluster"}),
+    page += "```sql\ne;\n```\n"
+    assert [(block.language, block.commands, set(block.tags)) for block in blocks(page)] == [
+        ("sh", "a\n", set()),
+        ("sh", "b\n", {"run"}),
+        ("sh", "c\n", {"cluster"}),
+        ("sql", "e;\n", set()),
     ]
 
 

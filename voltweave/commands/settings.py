@@ -33,7 +33,7 @@ class Setting:
 def settings(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List every setting: its variable, default, value in force and meaning; secrets are masked."""
+    """List every setting: its variable, default, value in force and meaning; passwords and secrets are masked."""
     found = list(all_settings())
     if as_json:
         write(json.dumps([asdict(setting) for setting in found], indent=2, ensure_ascii=False))
@@ -100,6 +100,8 @@ def settings_classes() -> Iterator[type[BaseSettings]]:
 def _text(value: object) -> str:
     from pydantic import SecretBytes, SecretStr
 
+    from context_api.storage.url import redacted
+
     if isinstance(value, SecretStr | SecretBytes):
         return "(set)" if value.get_secret_value() else "(not set)"
-    return "" if value is None else str(value)
+    return "" if value is None else redacted(str(value))

@@ -56,13 +56,14 @@ async def _run(
     """Serve, simulate and adapt until stopped; what was started last is stopped first."""
     from context_api.app import create_app
     from context_api.logs import configure
+    from context_api.storage.url import redacted
     from voltweave.serving import serving
 
     configure(settings.logs)
     application = create_app(settings)
     url = f"http://127.0.0.1:{settings.server.port}"
     async with serving(application, listener):
-        tell(f"context API   {url}/ngsi-ld/v1   (data in {settings.storage.database})")
+        tell(f"context API   {url}/ngsi-ld/v1   (data in {redacted(settings.storage.database)})")
         if town is not None:
             await _run_town(application, url, folder, town, stop)
         await stop.wait()

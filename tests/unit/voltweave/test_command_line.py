@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from context_api.storage.sqlite.file import WriterLock
+from context_api.storage.url import redacted
 from voltweave.commands.query import doubt_names
 from voltweave.commands.settings import MODULES, Setting, _text, all_settings, settings_classes
 from voltweave.problems import MEANINGS, ExitCode, Refused
@@ -200,6 +201,42 @@ def test_settings_show_the_value_in_force() -> None:
 def test_secrets_are_masked() -> None:
     assert _text(SecretStr("hush")) == "(set)"
     assert _text(SecretStr("")) == "(not set)"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "postgresql://me:hush@db.example.org:5432/v?sslmode=require",
+            "postgresql://me:***@db.example.org:5432/v?sslmode=require",
+        ),
+        ("postgresql://me:hu@s:h/h?u#sh@db/v", "postgresql://me:***@db/v"),
+        ("postgresql://:hush@db/v", "postgresql://:***@db/v"),
+        ("postgresql://me:hush@", "postgresql://me:***@"),
+        ("postgresql://me@db/v?password=hush&sslmode=require", "postgresql://me@db/v?password=***&sslmode=require"),
+        ("postgresql://me@db/v?sslPassword=hush", "postgresql://me@db/v?sslPassword=***"),
+        ("postgresql://me@db/v", "postgresql://me@db/v"),
+        ("postgresql://db:5432/v", "postgresql://db:5432/v"),
+        ("sqlite:///var/voltweave.db", "sqlite:///var/voltweave.db"),
+        ("https://example.org/context.jsonld?a=b", "https://example.org/context.jsonld?a=b"),
+    ],
+)
+def test_passwords_in_urls_are_masked(url: str, shown: str) -> None:
+    assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:hush@127.0.0.1:1/v", "postgresql://me:hush@127.0.0.1:port/v", "mysql://me:hush@localhost/v"],
+)
+@pytest.mark.parametrize("command", ["settings", "migrate", "serve --port 9090"])
+def test_no_command_tells_the_password_of_the_database(url: str, command: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = str(unused.getsockname()[1])
+    ended = run(*command.replace("9090", port).split(), VOLTWEAVE_DATABASE=url, VOLTWEAVE_TRACEBACK="1")
+    assert "hush" not in ended.stdout + ended.stderr
+    assert "***" in ended.stdout if command == "settings" else ended.returncode != ExitCode.DONE
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
