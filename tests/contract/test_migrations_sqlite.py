@@ -15,12 +15,14 @@ import pytest
 from sqlalchemy import create_engine
 
 from context_api.contexts.tables import jsonld_context
+from context_api.storage import migrations
 from context_api.storage.migrations import HEAD
 from context_api.storage.migrations.upgrade import newest_revision
 from context_api.storage.port import StorageError
 from context_api.storage.sqlite.file import connect, prepare_schema
 from context_api.storage.tables import metadata
 
+FIRST = Path(migrations.__file__).parent / "versions" / "0001_sqlite.sql"
 OPEN = """
 import asyncio, sys
 from context_api.settings import StorageSettings
@@ -49,10 +51,6 @@ def shape(path: Path) -> dict[str, Any]:
     return {name: what for name, what in found.items() if "alembic_version" not in name}
 
 
-#: Tables that revisions after the first one make.
-LATER = frozenset({"kept_answer", "lease"})
-
-
 def migrated(path: Path) -> dict[str, Any]:
     with closing(connect(path, read_only=False)) as con:
         prepare_schema(con, path)
@@ -60,21 +58,14 @@ def migrated(path: Path) -> dict[str, Any]:
     return shape(path)
 
 
-def of_metadata(path: Path, absent: frozenset[str] = frozenset()) -> None:
-    """Make the tables that the code declares."""
-    engine = create_engine(f"sqlite:///{path}")
-    assert jsonld_context.metadata is metadata
-    metadata.create_all(engine, tables=[table for table in metadata.sorted_tables if table.name not in absent])
-    engine.dispose()
-
-
 def before_revisions(path: Path) -> None:
-    """Make the database as it was made before there were revisions."""
-    of_metadata(path, LATER)
-    with closing(sqlite3.connect(path)) as con, con:
-        con.execute("INSERT INTO tenant (name, created_at) VALUES ('', 7), ('other', 8)")
-        con.execute("INSERT INTO name (id, iri) VALUES (0, ''), (1, 'urn:x')")
-        con.execute("PRAGMA user_version = 1")
+    """Make a database as it was before there were revisions; the first one wrote its tables down."""
+    with closing(sqlite3.connect(path)) as con:
+        con.executescript(FIRST.read_text(encoding="utf-8"))
+        con.execute("UPDATE tenant SET created_at = 7")
+        con.execute("INSERT INTO tenant (name, created_at) VALUES ('other', 8)")
+        con.execute("INSERT INTO name (id, iri) VALUES (1, 'urn:x')")
+        con.commit()
 
 
 def test_the_constant_names_the_newest_revision() -> None:
@@ -82,7 +73,10 @@ def test_the_constant_names_the_newest_revision() -> None:
 
 
 def test_the_revisions_make_the_tables_of_the_code(tmp_path: Path) -> None:
-    of_metadata(tmp_path / "metadata.db")
+    engine = create_engine(f"sqlite:///{tmp_path / 'metadata.db'}")
+    assert jsonld_context.metadata is metadata
+    metadata.create_all(engine)
+    engine.dispose()
     assert migrated(tmp_path / "new.db") == shape(tmp_path / "metadata.db")
     with closing(sqlite3.connect(tmp_path / "new.db")) as con:
         assert con.execute("SELECT id, iri FROM name").fetchall() == [(0, "")]
