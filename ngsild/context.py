@@ -68,6 +68,11 @@ class TermMap:
         """Return how many terms there are: what the map weighs in memory."""
         return len(self._iris) + len(self._refused)
 
+    @property
+    def prefixes(self) -> Mapping[str, str]:
+        """Return the namespaces of compact IRIs, by prefix."""
+        return self._prefixes
+
     def expand(self, name: str) -> str:
         """Return the IRI of a term, compact IRI or IRI; an unknown term falls in the default vocabulary.
 
