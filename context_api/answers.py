@@ -13,6 +13,9 @@ from ngsild.problems import Problem
 JSON = "application/json"
 JSON_LD = "application/ld+json"
 GEO_JSON = "application/geo+json"
+NDJSON = "application/x-ndjson"
+TURTLE = "text/turtle"
+N_TRIPLES = "application/n-triples"
 #: Problems whose answer has no body (clause 6.3.4).
 _BARE = frozenset({411, 415})
 CONTEXT_LINK = '<{}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'

@@ -6,7 +6,7 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -317,6 +317,28 @@ async def query_entities(
     links = await linked_entities(broker, tenant, entities, view, restriction)
     shown = [choose_datasets(e, view.datasets) for e in entities]
     return Found(shown, links, page.total, more=len(page.rows) > limit)
+
+
+async def stream_entities(
+    broker: Broker,
+    tenant: Tenant,
+    query: EntityQuery,
+    view: View,
+    limit: int,
+    offset: int,
+    restriction: Restriction = EVERYTHING,
+) -> AsyncIterator[list[Entity]]:
+    """Yield all that Query Entities finds (clause 5.7.2) piece by piece; a limit of -1 is none."""
+    to_skip, left = offset, limit
+    async for rows in broker.store.stream(tenant, query, restriction):
+        if left == 0:
+            return
+        skipped = min(to_skip, len(rows))
+        to_skip -= skipped
+        taken = rows[skipped:] if left < 0 else rows[skipped : skipped + left]
+        left -= len(taken) if left > 0 else 0
+        if taken:
+            yield [choose_datasets(_as_seen(decode(row), restriction), view.datasets) for row in taken]
 
 
 async def linked_entities(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from context_api.answers import GEO_JSON, JSON, JSON_LD
+from context_api.answers import JSON, NDJSON
+from context_api.negotiation import ENTITIES as ENTITIES_TYPES
+from context_api.negotiation import ENTITY as ENTITY_TYPES
 from context_api.operation import Answer
 
 _PROBLEM = "ProblemDetails"
-_LINKED = (JSON, JSON_LD)
 
 BAD_REQUEST = {
     400: Answer("The request is invalid: BadRequestData or InvalidRequest.", _PROBLEM),
@@ -34,10 +35,19 @@ IDEMPOTENT = {
 }
 NO_CONTENT = {204: Answer("Done.")}
 PARTLY = {207: Answer("Done in part.", "BatchOperationResult")}
+LOADED = {
+    200: Answer("All JSON lines were treated; the sums.", "Lines", (NDJSON,)),
+    207: Answer("Done in part; of JSON lines, those that failed and the sums.", "BatchOperationResult", (JSON, NDJSON)),
+    500: Answer("The operation could not be executed.", _PROBLEM, (JSON, NDJSON)),
+    503: Answer("The storage cannot be used at the moment; try again.", _PROBLEM, (JSON, NDJSON)),
+}
 UPDATED_PARTLY = {207: Answer("Some attributes were not updated.", "UpdateResult")}
-ENTITY = {200: Answer("The entity.", "EntityAnswer", (*_LINKED, GEO_JSON), ("Link", "ETag"))}
+ENTITY = {200: Answer("The entity.", "EntityAnswer", ENTITY_TYPES, ("Link", "ETag"))}
 ENTITIES = {
     200: Answer(
-        "One page of entities.", "EntitiesAnswer", (*_LINKED, GEO_JSON), ("Link", "NGSILD-Results-Count", "ETag")
+        "One page of entities; as JSON lines, all of them.",
+        "EntitiesAnswer",
+        ENTITIES_TYPES,
+        ("Link", "NGSILD-Results-Count", "ETag"),
     )
 }

@@ -18,7 +18,7 @@ from context_api.answers import problem_answer
 from context_api.broker import Broker
 from context_api.documented import IDEMPOTENT
 from context_api.kept_answers import Kept, Key
-from context_api.negotiation import read_body, tenant_name
+from context_api.negotiation import has_lines, read_body, tenant_name
 from context_api.operation import Answer, Call, Handler, Operation, Parameter
 from context_api.storage.port import DEFAULT_TENANT, StorageError
 from ngsild.problems import (
@@ -74,7 +74,11 @@ def _beside(operation: Operation, status: int) -> Answer:
 def _once(handler: Handler) -> Handler:
     async def handle(call: Call) -> Response:
         text = call.header(IDEMPOTENCY_KEY)
-        return await handler(call) if text is None else await _carry_out(call, handler, text)
+        if text is None:
+            return await handler(call)
+        if has_lines(call.request):
+            raise BadRequestData("Idempotency-Key: JSON lines take none; sent again as an upsert they do no harm")
+        return await _carry_out(call, handler, text)
 
     return handle
 

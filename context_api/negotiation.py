@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from context_api.answers import GEO_JSON, JSON, JSON_LD
+from context_api.answers import GEO_JSON, JSON, JSON_LD, N_TRIPLES, NDJSON, TURTLE
 from context_api.broker import Broker
 from context_api.storage.port import Tenant
 from ngsild.context import TermMap
@@ -27,7 +27,10 @@ from ngsild.problems import (
 )
 
 LINKED = (JSON, JSON_LD)
-SPATIAL = (JSON, JSON_LD, GEO_JSON)
+RDF = (TURTLE, N_TRIPLES)
+#: What one entity, and what a query, is answered as.
+ENTITY = (JSON, JSON_LD, GEO_JSON, *RDF)
+ENTITIES = (*ENTITY, NDJSON)
 _MIXED = "@context: application/json takes it from the Link header; use application/ld+json"
 _CONTEXT_REL = "http://www.w3.org/ns/json-ld#context"
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*]+\s*=\s*(?:"[^"]*"|[^\s;,"]+))*)\s*(?:,|\Z)')
@@ -198,21 +201,34 @@ async def _inline_contexts(items: list[Any], broker: Broker) -> list[RequestCont
             found.append(found[-1])
         else:
             last = item.get("@context")
-            try:
-                found.append(await _inline_context(item, broker))
-            except Problem as problem:
-                found.append(problem)
+            found.append(await item_context(item, broker))
     return found
+
+
+async def item_context(item: Any, broker: Broker) -> RequestContext | Problem:
+    """Return the @context that an item holds, or the problem with it."""
+    try:
+        return await _inline_context(item, broker)
+    except Problem as problem:
+        return problem
+
+
+def has_lines(request: Request) -> bool:
+    """Tell whether a body is JSON lines, of any size and length."""
+    return _media_type(request) == NDJSON
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def content_type(request: Request) -> str:
     """Return the media type of a body, application/merge-patch+json as application/json (clause 6.3.4)."""
-    header = request.headers.get("content-type", "")
-    media_type = header.partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type == "application/merge-patch+json" and request.method == "PATCH":
         return JSON
     if media_type not in LINKED:
-        raise UnsupportedMediaType(f"Content-Type: {header!r} is neither {JSON} nor {JSON_LD}")
+        raise UnsupportedMediaType(f"Content-Type: {media_type!r} is neither {JSON} nor {JSON_LD}")
     return media_type
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from context_api.answers import N_TRIPLES, NDJSON, TURTLE
 from context_api.operation import Answer, Operation, Parameter
 from context_api.schemas import SCHEMAS
 
@@ -20,6 +21,7 @@ _VARIABLES: dict[str, dict[str, Any]] = {
     "contextId": {"type": "string", "minLength": 1},
     "name": {"type": "string", "pattern": "^[a-z0-9.-]+$", "example": "cim"},
 }
+_TEXTS = {NDJSON: "Lines", TURTLE: "Turtle", N_TRIPLES: "NTriples"}
 _TENANT = {
     "name": "NGSILD-Tenant",
     "in": "header",
@@ -60,12 +62,16 @@ def _operation(operation: Operation) -> dict[str, Any]:
         found["description"] = f"CIM 009 clause {operation.clause}."
         found["parameters"] += [_TENANT, _LINK]
     if operation.body is not None:
-        schema = {"$ref": f"#/components/schemas/{operation.body.schema}"}
         found["requestBody"] = {
             "required": True,
-            "content": {media_type: {"schema": schema} for media_type in operation.body.media_types},
+            "content": _content(operation.body.schema, operation.body.media_types),
         }
     return found
+
+
+def _content(schema: str, media_types: Iterable[str]) -> dict[str, Any]:
+    """Return what a body is in each media type; one that is no JSON has a schema of its own."""
+    return {m: {"schema": {"$ref": f"#/components/schemas/{_TEXTS.get(m, schema)}"}} for m in media_types}
 
 
 def _tag(path: str) -> str:
@@ -96,8 +102,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 def _answer(answer: Answer) -> dict[str, Any]:
     found: dict[str, Any] = {"description": answer.description}
     if answer.schema is not None:
-        schema = {"$ref": f"#/components/schemas/{answer.schema}"}
-        found["content"] = {media_type: {"schema": schema} for media_type in answer.media_types}
+        found["content"] = _content(answer.schema, answer.media_types)
     if answer.headers:
         found["headers"] = {name: {"schema": {"type": "string"}} for name in answer.headers}
     return found

@@ -136,6 +136,14 @@ class LimitSettings(_Settings):
         1024, ge=64, description="Characters of a name, id or type in a body; BadRequestData (400) above it."
     )
     max_batch: int = Field(10_000, ge=1, description="Items in one batch operation; TooManyResults (403) above it.")
+    max_line_bytes: int = Field(
+        1024 * 1024,
+        ge=1024,
+        description="Longest line of an NDJSON body, which has no limit itself; a longer one fails.",
+    )
+    max_line_errors: int = Field(
+        10_000, ge=1, description="Failed lines that the answer to an NDJSON body lists; the others are only counted."
+    )
     default_limit: int = Field(20, ge=1, description="Page size where a query names none.")
     max_limit: int = Field(1000, ge=1, description="Largest page size; TooManyResults (403) above it.")
     max_offset: int = Field(1_000_000, ge=1, description="Largest offset; TooManyResults (403) above it.")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from context_api import parameters as p
-from context_api.answers import created, no_content, plain
+from context_api.answers import NDJSON, created, no_content, plain
 from context_api.broker import Broker
 from context_api.conditions import (
     FAILED,
@@ -34,7 +34,9 @@ from context_api.documented import (
     WRITE_ERRORS,
 )
 from context_api.idempotency import repeatable
-from context_api.negotiation import SPATIAL, RequestContext, accept, link_context, read_message, tenant_of
+from context_api.negotiation import ENTITIES as OFFERED
+from context_api.negotiation import ENTITY as OFFERED_ONE
+from context_api.negotiation import RDF, RequestContext, accept, link_context, read_message, tenant_of
 from context_api.operation import Answer, Body, Call, Operation
 from context_api.provision import (
     Target,
@@ -47,6 +49,8 @@ from context_api.provision import (
     replacing,
 )
 from context_api.purge import purge_entities, read_purge
+from context_api.routes.downloading import answer_in_lines
+from context_api.routes.graphs import answer_as_graph, check_graph
 from context_api.routes.reading import (
     answer_with,
     check_geometry_property,
@@ -80,9 +84,12 @@ async def post_entities(call: Call) -> Response:
 async def get_entities(call: Call) -> Response:
     """Query Entities (clause 5.7.2)."""
     broker: Broker = call.state.broker
-    media_type = accept(call.request, SPATIAL)
+    media_type = accept(call.request, OFFERED)
     context = await link_context(call.request, broker)
     response = await answer_query(call, broker, call.parameters, context, media_type)
+    if media_type == NDJSON:
+        # Its bytes are not known before they are sent.
+        return response
     tag = answer_tag(response)
     return not_modified(call, tag) or tagged(response, tag)
 
@@ -90,15 +97,20 @@ async def get_entities(call: Call) -> Response:
 async def answer_query(
     call: Call, broker: Broker, given: dict[str, Any], context: RequestContext, media_type: str
 ) -> Response:
-    """Run a query, from GET or POST, and answer with one page of it."""
+    """Run a query, from GET or POST, and answer with one page of it; as JSON lines, with all of it."""
+    if media_type == NDJSON:
+        return await answer_in_lines(call, broker, given, context)
     check_geometry_property(given, media_type)
     view = read_view(given, context.terms, broker)
+    check_graph(view, media_type)
     query = read_query(given, context.terms, view)
     limit, offset, count = page_of(given, broker)
     tenant = await tenant_of(call.request, broker)
     found = await query_entities(broker, tenant, query, view, limit, offset, count)
     public_url = broker.settings.server.public_url
     headers = paging_headers(call.request, media_type, limit, offset, found.more, found.total, public_url)
+    if media_type in RDF:
+        return await answer_as_graph(found, context, view, media_type, headers)
     body = rendered_list(found, context, view, media_type)
     return await answer_with(body, media_type, context, broker, call.request, headers, tenant)
 
@@ -116,10 +128,11 @@ async def delete_entities(call: Call) -> Response:
 async def get_entity(call: Call) -> Response:
     """Retrieve Entity (clause 5.7.1)."""
     broker: Broker = call.state.broker
-    media_type = accept(call.request, SPATIAL)
+    media_type = accept(call.request, OFFERED_ONE)
     context = await link_context(call.request, broker)
     check_geometry_property(call.parameters, media_type)
     view = read_view(call.parameters, context.terms, broker)
+    check_graph(view, media_type)
     types = selected_types(call, context.terms)
     wanted = entity_id(call.path["entityId"], "entityId")
     tenant = await tenant_of(call.request, broker)
@@ -136,18 +149,27 @@ async def get_entity(call: Call) -> Response:
     found = await retrieve_entity(broker, tenant, row, types, view)
     if found is None:
         raise not_found(wanted)
+    if media_type in RDF:
+        answer = await answer_as_graph(found, context, view, media_type, headers)
+        if not answer.body:
+            raise _nothing_shown(wanted)
+        return answer
     if view.linking.join == "flat" and found.linked:
         body = rendered_list(found, context, view, media_type)
     else:
         body = rendered(found, context, view, media_type)
     if not body:
-        raise ResourceNotFound(f"{wanted}: the entity has none of the members asked for")
+        raise _nothing_shown(wanted)
     response = await answer_with(body, media_type, context, broker, call.request, headers)
     if headers:
         return response
     # What is joined changes without a new version of the entity, so the tag is made from the answer.
     tag = answer_tag(response, row.version)
     return not_modified(call, tag) or tagged(response, tag)
+
+
+def _nothing_shown(entity_id: str) -> ResourceNotFound:
+    return ResourceNotFound(f"{entity_id}: the entity has none of the members asked for")
 
 
 def selected_types(call: Call, terms: Terms) -> HasType | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from context_api.answers import JSON_LD
+from context_api.answers import JSON_LD, TURTLE
 from context_api.negotiation import accept
 from context_api.operation import Answer, Call, Operation
 from context_api.routes.model_pages import ontology_page, shapes_page
@@ -26,7 +26,6 @@ from ngsild.problems import ResourceNotFound
 from ontology import context_file, context_names, model, turtle_files
 from shapes import shape_files
 
-TURTLE = "text/turtle"
 HTML = "text/html"
 GRAPH_TYPES = (TURTLE, JSON_LD, HTML)
 _VERSION = re.compile(r".*-[0-9.]+\Z")

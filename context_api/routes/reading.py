@@ -22,12 +22,19 @@ from ngsild.render import Renderer, feature_of
 def page_of(given: Mapping[str, Any], broker: Broker) -> tuple[int, int, bool]:
     """Return limit, offset and whether the total is asked for (clauses 6.3.10 and 6.3.13)."""
     limits = broker.settings.limits
-    count = bool(given.get("count", "count" in given.get("options", frozenset())))
-    limit = given.get("limit", limits.default_limit)
-    if limit == 0 and not count:
-        raise BadRequestData("limit: 0 is allowed only with count=true")
+    limit, offset, count = part_of({"limit": limits.default_limit} | dict(given), broker)
     if limit > limits.max_limit:
         raise TooManyResults(f"limit: {limits.max_limit} at most")
+    return limit, offset, count
+
+
+def part_of(given: Mapping[str, Any], broker: Broker) -> tuple[int, int, bool]:
+    """Return the same where a page may have any size; without a limit it is -1."""
+    limits = broker.settings.limits
+    count = bool(given.get("count", "count" in given.get("options", frozenset())))
+    limit = given.get("limit", -1)
+    if limit == 0 and not count:
+        raise BadRequestData("limit: 0 is allowed only with count=true")
     offset = given.get("offset", 0)
     if offset > limits.max_offset:
         raise TooManyResults(f"offset: {limits.max_offset} at most")
@@ -52,16 +59,17 @@ async def answer_with(
     """Return linked data with its @context where the media type wants it."""
     if media_type == GEO_JSON:
         if prefers_plain(request):
-            response = linked_data(value, JSON, context.source, await _link(context, broker, tenant), headers)
+            response = linked_data(value, JSON, context.source, await context_link(context, broker, tenant), headers)
         else:
             response = linked_data(value, JSON_LD, context.source, None, headers)
         response.headers["Content-Type"] = GEO_JSON
         return response
-    link = await _link(context, broker, tenant) if media_type == JSON else None
+    link = await context_link(context, broker, tenant) if media_type == JSON else None
     return linked_data(value, media_type, context.source, link, headers)
 
 
-async def _link(context: RequestContext, broker: Broker, tenant: Tenant | None) -> str:
+async def context_link(context: RequestContext, broker: Broker, tenant: Tenant | None) -> str:
+    """Return the URL under which the @context of a request is served."""
     return context.link or await broker.contexts.link(context.source, None if tenant is None else tenant.id)
 
 

@@ -156,6 +156,11 @@ class Store(Protocol):
     def query_ids(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[str]]:
         """Yield the ids of all matching entities in chunks."""
 
+    def stream(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[Row]]:
+        """Yield all matching rows in chunks, each entity once, in the order of the query's driving condition, or of its
+        ordering. The time limit is that of a chunk.
+        """
+
     async def expire(self, now: int) -> int:
         """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""
 

@@ -80,6 +80,16 @@ def read(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[Entity | None]:
     return [found.get(k) for k in keys]
 
 
+def rows(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[Row]:
+    """Return the rows with these keys, in their order, less what has gone."""
+    found: dict[bytes, Row] = {}
+    for k, *columns in select_by_key(con, f"k, {_COLUMNS}", keys):
+        row = living_row(columns, None)
+        if row is not None:
+            found[k] = row
+    return [found[k] for k in keys if k in found]
+
+
 def ids_of(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[str]:
     """Return the ids of those entities that are still there."""
     found = dict(select_by_key(con, "k, id", keys))

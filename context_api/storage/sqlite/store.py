@@ -37,6 +37,8 @@ from ngsild.query import EntityQuery, Restriction
 _INLINE = 32
 #: Ids in one piece of a long answer.
 _CHUNK = 1_000
+#: Rows in one piece of a long answer: their rendering keeps the event loop from others for some milliseconds.
+_ROWS = 100
 
 
 class SqliteStore:
@@ -126,6 +128,12 @@ class SqliteStore:
         keys = await self._readers.run(lambda con: Reading(con, self._names, tenant, restriction).keys(query))
         for start in range(0, len(keys), _CHUNK):
             yield await self._readers.run(partial(reads.ids_of, keys=keys[start : start + _CHUNK]))
+
+    async def stream(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[Row]]:
+        """Yield all matching rows in chunks: the matches of one moment, as they are when their turn comes."""
+        keys = await self._readers.run(lambda con: Reading(con, self._names, tenant, restriction).keys(query))
+        for start in range(0, len(keys), _ROWS):
+            yield await self._readers.run(partial(reads.rows, keys=keys[start : start + _ROWS]))
 
     async def expire(self, now: int) -> int:
         """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""
