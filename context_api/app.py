@@ -19,7 +19,9 @@ from context_api.broker import Broker
 from context_api.contexts.registry import ContextRegistry
 from context_api.contexts.storage import ContextStore
 from context_api.front import Front
+from context_api.jobs import run_jobs
 from context_api.kept_answers import KeptAnswers
+from context_api.leases import Leases
 from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
 from context_api.routes import (
@@ -32,8 +34,9 @@ from context_api.routes import (
     model,
 )
 from context_api.routes.documentation import documentation
-from context_api.settings import Settings
-from context_api.storage.sqlite.store import SqliteStore
+from context_api.settings import Settings, StorageSettings
+from context_api.storage.port import Store
+from context_api.storage.url import is_postgresql
 from ngsild.problems import InternalError, MethodNotAllowed, Problem
 from ontology import context, context_names, context_url, telemetry_iris
 
@@ -56,13 +59,13 @@ def operations() -> list[Operation]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the broker's application."""
     settings = settings or Settings()
-    store = SqliteStore(settings.storage)
-    contexts = ContextRegistry(settings, ContextStore(store.records))
+    store = _store(settings.storage)
+    contexts = ContextRegistry(settings, ContextStore(store.records), store.shared)
     for name in context_names():
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))
     broker = Broker(store, contexts, settings, telemetry_iris(), KeptAnswers(store.records, settings.idempotency))
-    found = operations()
+    found = operations() if _has_role(settings, "api") else [*health.OPERATIONS]
     found += documentation(found)
     app = FastAPI(
         title="Voltweave",
@@ -93,20 +96,26 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(broker.store.close)
         await broker.contexts.start()
         stack.push_async_callback(broker.contexts.close)
-        sweep = asyncio.create_task(_sweep(broker))
-        stack.push_async_callback(_cancel, sweep)
+        if _has_role(broker.settings, "jobs"):
+            leases = Leases(broker.store.records)
+            stack.push_async_callback(leases.release)
+            stack.push_async_callback(_cancel, asyncio.create_task(run_jobs(broker, leases)))
         yield
 
 
-async def _sweep(broker: Broker) -> None:
-    """Delete what has expired, entities (clause 4.22) and answers kept, again and again."""
-    while True:
-        await asyncio.sleep(broker.settings.storage.expiry_interval)
-        try:
-            await broker.store.expire(broker.now())
-            await broker.answers.sweep(broker.now())
-        except Exception:
-            log.exception("sweep of what has expired failed")
+def _has_role(settings: Settings, role: str) -> bool:
+    return role in settings.server.roles.split(",")
+
+
+def _store(settings: StorageSettings) -> Store:
+    """Return the store that the database URL names; what serves the other database is not imported."""
+    if is_postgresql(settings.database):
+        from context_api.storage.postgres.store import PostgresStore
+
+        return PostgresStore(settings)
+    from context_api.storage.sqlite.store import SqliteStore
+
+    return SqliteStore(settings)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

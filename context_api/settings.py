@@ -22,6 +22,15 @@ class ServerSettings(_Settings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; without an issuer only loopback is allowed.")
     port: int = Field(9090, ge=1, le=65535, description="Port to listen on.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve the port; more than one needs a PostgreSQL database."
+    )
+    roles: str = Field(
+        "api,jobs",
+        pattern=r"^(api|jobs)(,(api|jobs))*$",
+        description="What a process does, comma separated: api answers requests, jobs sweeps what has expired and "
+        "rolls up sums (one process of a database at a time).",
+    )
     public_url: str | None = Field(None, description="Base URL that clients see, used in Link and Location headers.")
 
 

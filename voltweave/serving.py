@@ -23,20 +23,30 @@ if TYPE_CHECKING:
     from context_api.settings import Settings
 
 _GRACE_SECONDS = 5
+_BACKLOG = 2048
+_PARENT_SECONDS = 1.0
 
 
-def broker_settings(host: str | None, port: int | None, database: str | None) -> Settings:
+def broker_settings(
+    host: str | None, port: int | None, database: str | None, workers: int | None = None, roles: str | None = None
+) -> Settings:
     """Return the broker's settings, with what the command line names in the place of the environment's.
 
     Raises Refused for an address or database that this release does not serve.
     """
     from context_api.settings import ServerSettings, Settings, StorageSettings
+    from context_api.storage.url import is_postgresql
 
-    server_given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    server = ServerSettings(**server_given)  # type: ignore[arg-type]
+    given = {"host": host, "port": port, "workers": workers, "roles": roles}
+    server = ServerSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     storage = StorageSettings(database=database) if database is not None else StorageSettings()
     check_host(server.host)
     check_database(storage.database)
+    if server.workers > 1 and not is_postgresql(storage.database):
+        raise Refused(
+            f"{server.workers} workers cannot share an SQLite file, which has one writing process",
+            "Leave --workers out, or use a PostgreSQL database: --database postgresql://USER:PASSWORD@HOST/DATABASE",
+        )
     return Settings(server=server, storage=storage)
 
 
@@ -55,7 +65,7 @@ def check_host(host: str) -> None:
 
 def check_database(url: str) -> None:
     """Refuse what is neither an SQLite file nor a PostgreSQL database; make the folder of a file that is new."""
-    from context_api.storage.url import redacted
+    from context_api.storage.url import is_postgresql, redacted
 
     if is_postgresql(url):
         _check_postgresql(url)
@@ -83,16 +93,18 @@ def _check_postgresql(url: str) -> None:
         raise Refused(str(error), "Write the special characters of a password as %40, %2F and so on") from error
 
 
-def is_postgresql(url: str) -> bool:
-    """Tell whether a database URL names a PostgreSQL database."""
-    return url.startswith("postgresql://")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; raises Refused where the address is taken."""
+def listen(host: str, port: int, count: int = 1) -> list[socket.socket]:
+    """Return sockets that listen at an address and share its connections; raises Refused where it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        first = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        if count == 1:
+            return [first]
+        # That one said that nobody else listens; sockets that share an address would not.
+        first.close()
+        return [
+            socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=True) for _ in range(count)
+        ]
     except OSError as error:
         raise Refused(
             f"cannot listen on {host} port {port}: {error.strerror}",
@@ -100,14 +112,20 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine with an event that Ctrl-C and SIGTERM set; a second Ctrl-C ends the process at once."""
+def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], parent: int | None = None) -> None:
+    """Run a coroutine with an event that Ctrl-C and SIGTERM set; a second Ctrl-C ends the process at once.
+
+    A worker names the process that started it: the end of that one stops it too.
+    """
     import uvloop
 
     async def run() -> None:
         stop = asyncio.Event()
         with _signals_to(stop):
+            watch = None if parent is None else asyncio.create_task(_stop_with(parent, stop))
             await main(stop)
+            if watch is not None:
+                watch.cancel()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
@@ -180,6 +198,12 @@ async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
             task.result()
             raise Refused("the server could not start; the lines above say why")
         await asyncio.sleep(0.01)
+
+
+async def _stop_with(parent: int, stop: asyncio.Event) -> None:
+    while os.getppid() == parent:  # noqa: ASYNC110 - the end of a parent is no event of the loop
+        await asyncio.sleep(_PARENT_SECONDS)
+    stop.set()
 
 
 @contextmanager

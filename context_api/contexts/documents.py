@@ -64,7 +64,7 @@ class Documents:
 
         Raises LdContextNotAvailable, naming the URL, when it cannot be retrieved, BadRequestData when it is no context.
         """
-        entry = self._stored.get(url) or self._own(url)
+        entry = self._stored.get(url) or await self._own(url)
         if entry is not None and (entry.expires_at is None or entry.expires_at > now()):
             return entry
         if entry is None:
@@ -79,17 +79,24 @@ class Documents:
             entry.expires_at = now() + self._retry
             return entry
 
-    def _own(self, url: str) -> Entry | None:
+    async def _own(self, url: str) -> Entry | None:
         """Return the entry behind a URL of this server; None for a URL elsewhere."""
         origin = next((o for o in self._origins if url.startswith(o + "/")), None)
         if origin is None:
             return None
         path = url.removeprefix(origin)
+        entry = self._at(path)
+        if entry is None:
+            await self._stored.look_again()
+            entry = self._at(path)
+        if entry is None:
+            raise LdContextNotAvailable(f"{url}: this broker has no such @context")
+        return entry
+
+    def _at(self, path: str) -> Entry | None:
         entry = self._stored.get(self.origin + path)
         if entry is None and path.startswith(RESOURCE + "/"):
             entry = self._stored.get(unquote(path.removeprefix(RESOURCE + "/")))
-        if entry is None:
-            raise LdContextNotAvailable(f"{url}: this broker has no such @context")
         return entry
 
     async def _download(self, url: str, old: Entry | None) -> Entry:

@@ -51,9 +51,10 @@ class _Loading:
 class ContextRegistry:
     """All @contexts that the broker knows."""
 
-    def __init__(self, settings: Settings, store: ContextStore, guard: EgressGuard | None = None) -> None:
+    def __init__(self, settings: Settings, store: ContextStore, shared: bool, guard: EgressGuard | None = None) -> None:
+        """Keep @contexts in a store, which is `shared` where other processes change it too."""
         self._settings = settings.contexts
-        self._stored = StoredContexts(store, settings.contexts.context_max_stored)
+        self._stored = StoredContexts(store, settings.contexts.context_max_stored, shared)
         self._documents = Documents(settings, self._stored, guard or EgressGuard(settings.contexts.egress_allow))
         self._resolved: dict[Any, _Resolved] = {}
         self._compiled: dict[str, TermMap] = {}
@@ -187,9 +188,13 @@ class ContextRegistry:
         visible = (e for e in self._stored if e.kind is Kind.CACHED or (e.tenant == tenant and tenant is not None))
         return [e for e in visible if kind is None or e.kind is kind]
 
-    def find(self, name: str, tenant: int | None) -> Entry | None:
+    async def find(self, name: str, tenant: int | None) -> Entry | None:
         """Return the @context with this id or, for a Cached one, URL (clause 5.13.4)."""
-        entry = self._stored.get(CORE_CONTEXT_URL if is_core_context(name) else name)
+        wanted = CORE_CONTEXT_URL if is_core_context(name) else name
+        entry = self._stored.get(wanted)
+        if entry is None:
+            await self._stored.look_again()
+            entry = self._stored.get(wanted)
         return entry if entry is not None and entry.tenant in (None, tenant) else None
 
     def count(self, entry: Entry) -> None:

@@ -1,46 +1,80 @@
-"""The stored @contexts in memory, kept in step with the database; how often they are used is written at intervals."""
+"""The stored @contexts in memory, kept in step with the database; how often they are used is written at intervals.
+
+Where other processes use the database too, this one looks every second whether they changed something, and at once when
+it is asked for an @context that it does not know.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import structlog
 
 from context_api.contexts.entries import Entry, Kind, now
 from context_api.contexts.storage import ContextStore
+from context_api.storage.port import Duplicate
 from ngsild.problems import BadRequestData
 
 log = structlog.get_logger(__name__)
 
 _FLUSH_SECONDS = 30.0
+_REFRESH_SECONDS = 1.0
 
 
 class StoredContexts:
     """Entries by id and by URL; a change of any of them raises `epoch`."""
 
-    def __init__(self, store: ContextStore, limit: int) -> None:
-        """Keep at most `limit` cached entries, and as many hosted and implicitly created ones."""
+    def __init__(self, store: ContextStore, limit: int, shared: bool) -> None:
+        """Keep at most `limit` cached entries, and as many hosted and implicitly created ones.
+
+        `shared` says that other processes may change what is stored.
+        """
         self.epoch = 0
         self._store = store
         self._limit = limit
         self._by_id: dict[str, Entry] = {}
         self._by_url: dict[str, Entry] = {}
-        self._used: set[str] = set()
-        self._flushing: asyncio.Task[None] | None = None
+        self._used: Counter[str] = Counter()
+        self._shared = shared
+        self._seen = -1
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Load what is stored and start to write usage at intervals."""
-        for entry in await self._store.load():
-            self._remember(entry)
-        self._flushing = asyncio.create_task(self._flush_for_ever())
+        await self._store.start()
+        await self.refresh()
+        self._tasks = [asyncio.create_task(_for_ever(_FLUSH_SECONDS, self._flush))]
+        if self._shared:
+            self._tasks.append(asyncio.create_task(_for_ever(_REFRESH_SECONDS, self.refresh)))
 
     async def close(self) -> None:
         """Write the usage that is not written yet."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            await asyncio.gather(self._flushing, return_exceptions=True)
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._flush()
+
+    async def refresh(self) -> None:
+        """Read anew what is stored, unless nothing changed since."""
+        changes = await self._store.epoch()
+        if changes == self._seen:
+            return
+        found = {entry.id: entry for entry in await self._store.load()}
+        for entry in list(self._by_id.values()):
+            if not entry.built_in and entry.id not in found:
+                self._forget(entry)
+        for entry in found.values():
+            entry.hits += self._used[entry.id]
+            self._remember(entry)
+        self._seen = changes
+
+    async def look_again(self) -> None:
+        """Bring in what other processes stored, for an @context that is not known here."""
+        if self._shared:
+            await self.refresh()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self._by_id.values()))
@@ -59,14 +93,19 @@ class StoredContexts:
         for entry in entries:
             entry.hits += 1
             entry.last_usage = moment
-            self._used.add(entry.id)
+            self._used[entry.id] += 1
 
     async def put(self, entry: Entry) -> None:
         """Store a new entry, or one in the place of that with its id; make room for it where the limit is reached."""
         if entry.id not in self._by_id:
             await self._make_room(entry.kind)
-        await self._store.save(entry)
-        self._remember(entry)
+        try:
+            await self._store.save(entry)
+        except Duplicate:
+            # Another process stored the same at this moment; what it has is as good.
+            await self.refresh()
+        else:
+            self._remember(entry)
 
     async def prolong(self, entry: Entry) -> None:
         """Store when an entry, whose content stays, is to be asked for again."""
@@ -97,19 +136,20 @@ class StoredContexts:
         self._by_id.pop(entry.id, None)
         if entry.url is not None:
             self._by_url.pop(entry.url, None)
-        self._used.discard(entry.id)
-
-    async def _flush_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
-            try:
-                await self._flush()
-            except Exception:
-                log.exception("usage of @contexts could not be stored")
+        self._used.pop(entry.id, None)
 
     async def _flush(self) -> None:
-        used, self._used = self._used, set()
-        entries = [self._by_id[i] for i in used if i in self._by_id]
-        usages = [(e.id, e.hits, e.last_usage) for e in entries if not e.built_in]
+        used, self._used = self._used, Counter()
+        entries = [(self._by_id[i], hits) for i, hits in used.items() if i in self._by_id]
+        usages = [(e.id, hits, e.last_usage) for e, hits in entries if not e.built_in]
         if usages:
             await self._store.record_usage(usages)
+
+
+async def _for_ever(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Exception:
+            log.exception("stored @contexts could not be kept in step with the database")

@@ -92,7 +92,7 @@ async def _existing(call: Call, broker: Broker) -> Entry:
     name = call.path["contextId"]
     if not name:
         raise BadRequestData("contextId: the identifier of the @context is missing")
-    entry = broker.contexts.find(name, await _existing_tenant(call, broker))
+    entry = await broker.contexts.find(name, await _existing_tenant(call, broker))
     if entry is None:
         raise ResourceNotFound(f"{name[:200]}: there is no such @context")
     return entry

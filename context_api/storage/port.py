@@ -124,6 +124,10 @@ class Store(Protocol):
     """Entities, their history and the change log of every tenant."""
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may write to the same database."""
+
+    @property
     def records(self) -> Records:
         """The small tables beside the entities; usable from `start` to `close`."""
 
@@ -163,6 +167,9 @@ class Store(Protocol):
 
     async def expire(self, now: int) -> int:
         """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""
+
+    async def roll_up(self) -> None:
+        """Bring together what writes left apart for later; one process at a time does it."""
 
     async def types(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
         """Return each entity type with the attributes that its entities have (clauses 5.7.5 and 5.7.6)."""

@@ -1,4 +1,4 @@
-"""Database URLs as they may be shown."""
+"""Database URLs: which database they name, and how they may be shown."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ _PARAMETER = re.compile(r"([?&]\w*password=)[^&]*", re.IGNORECASE)
 def redacted(url: str) -> str:
     """Return a URL with *** for each password in it, also where the rest of the URL is wrong."""
     return _PARAMETER.sub(r"\1***", _USER_PASSWORD.sub(r"\1:***@", url))
+
+
+def is_postgresql(url: str) -> bool:
+    """Tell whether a database URL names a PostgreSQL database."""
+    return url.startswith("postgresql://")

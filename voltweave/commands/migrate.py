@@ -20,7 +20,8 @@ def migrate(
 ) -> None:
     """Bring the schema of a PostgreSQL database up to date; SQLite is brought up to date when it is opened."""
     from context_api.settings import StorageSettings
-    from voltweave.serving import check_database, is_postgresql
+    from context_api.storage.url import is_postgresql
+    from voltweave.serving import check_database
 
     url = database if database is not None else StorageSettings().database
     check_database(url)

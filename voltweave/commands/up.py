@@ -42,7 +42,7 @@ def up(
     if database is None and data is not None:
         database = f"sqlite:///{data / 'voltweave.db'}"
     settings = broker_settings("127.0.0.1", port, database)
-    listener = listen(settings.server.host, settings.server.port)
+    [listener] = listen(settings.server.host, settings.server.port)
 
     async def run(stop: asyncio.Event) -> None:
         await _run(settings, listener, folder, simulated, stop)

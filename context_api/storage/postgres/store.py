@@ -35,6 +35,8 @@ _TENANT = "SELECT id FROM tenant WHERE name = $1"
 class PostgresStore:
     """`port.Store` on a PostgreSQL database, which other processes may use at the same time."""
 
+    shared = True
+
     def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         self._reading = Pool(settings.database, settings.postgres_readers, settings.query_time_limit)

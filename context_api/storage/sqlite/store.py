@@ -44,6 +44,8 @@ _ROWS = 100
 class SqliteStore:
     """`port.Store` on an SQLite file."""
 
+    shared = False
+
     def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         self._path = database_path(settings.database)
@@ -146,6 +148,9 @@ class SqliteStore:
                 break
             swept += done
         return swept
+
+    async def roll_up(self) -> None:
+        """Do nothing: the one writer leaves nothing apart."""
 
     async def types(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
         """Return each entity type with the attributes that its entities have."""

@@ -92,7 +92,7 @@ def with_registry(path: Path, test: Callable[[ContextRegistry], Awaitable[None]]
         contexts = ContextSettings(**({"egress_allow": "127.0.0.0/8"} | settings))
         server = ServerSettings(public_url="https://broker.example/base")
         store = SqliteStore(StorageSettings(database=f"sqlite:///{path / 'contexts.db'}"))
-        registry = ContextRegistry(Settings(server=server, contexts=contexts), ContextStore(store.records))
+        registry = ContextRegistry(Settings(server=server, contexts=contexts), ContextStore(store.records), False)
         await store.start()
         try:
             await registry.start()
@@ -369,9 +369,9 @@ def test_a_reload_replaces_the_copy_or_keeps_the_old_one(origin: Origin, tmp_pat
 def test_a_hosted_context_serves_its_tenant_and_is_found_by_its_url(origin: Origin, tmp_path: Path) -> None:
     async def test(registry: ContextRegistry) -> None:
         entry = await registry.add(SPEED["@context"], tenant=1)
-        assert registry.find(entry.id, 1) is entry
-        assert registry.find(entry.id, 2) is None
-        assert registry.find(entry.id, None) is None
+        assert await registry.find(entry.id, 1) is entry
+        assert await registry.find(entry.id, 2) is None
+        assert await registry.find(entry.id, None) is None
         assert entry not in registry.stored(2)
         assert entry.address(registry.origin) == f"https://broker.example/base/ngsi-ld/v1/jsonldContexts/{entry.id}"
         for url in (entry.address(registry.origin), entry.path(), f"http://localhost:9090{entry.path()}"):
