@@ -76,7 +76,7 @@ class Batch:
         self._insert(statements.HISTORY_INSERT, rows.history)
         changes = zip(self._numbers, rows.changes, strict=True)
         self._insert(statements.CHANGE_INSERT, [(number, self._txn, *change) for number, change in changes])
-        self._execute(statements.OCCURRENCE_ADD, [(*what, count) for what, count in rows.counts.items() if count])
+        self._insert(statements.OCCURRENCE_ADD, [(*what, count) for what, count in rows.counts.items() if count])
         self._rows = Rows(self._names)
         self._numbers = []
         self.pending.clear()
@@ -100,8 +100,8 @@ class Batch:
             self._counters.geometry += 1
             inserts.append((self._counters.geometry, key, tenant, attr, dataset, seq, geojson))
             boxes.append((self._counters.geometry, *box))
-        self._execute(statements.GEOMETRY_INSERT, inserts)
-        self._execute(statements.BOX_INSERT, boxes)
+        self._insert(statements.GEOMETRY_INSERT, inserts)
+        self._insert(statements.BOX_INSERT, boxes)
 
     def _insert(self, statement: str, rows: list[Line]) -> None:
         """Insert rows in the order of their keys: what is written together then lies on few pages."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -17,9 +18,9 @@ from context_api.storage.tables import change, entity, entity_scope, geometry, h
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 
-#: Rows in one execution of an insert: a batch of entities, one entity, what is left. Starting a statement costs as much
-#: as a row of it, for every index of its table is opened anew.
-_ROWS = (64, 8, 1)
+#: Most rows in one execution of an insert. Starting a statement costs as much as a row of it, for every index of its
+#: table is opened anew, and each execution gives the interpreter's lock away, to wait for it while others work.
+_ROWS = 32
 
 #: What makes a `Row`; text comes as bytes, for that is how it goes on.
 ROW_COLUMNS = "CAST(doc AS BLOB), CAST(sys AS BLOB), created_at, modified_at, version, owner"
@@ -74,16 +75,17 @@ CHANGE_INSERT = _insert(change)
 
 
 def insert_rows(con: sqlite3.Connection, insert: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Execute an insert of one row for many, several rows at a time."""
-    one = f"({', '.join('?' * len(rows[0]))})"
-    done = 0
-    for size in _ROWS:
-        count = (len(rows) - done) // size
-        if count:
-            statement = insert.replace(one, ", ".join([one] * size), 1)
-            pieces = (rows[start : start + size] for start in range(done, done + count * size, size))
-            con.executemany(statement, (tuple(chain.from_iterable(piece)) for piece in pieces))
-            done += count * size
+    """Execute an insert of one row for many."""
+    for start in range(0, len(rows), _ROWS):
+        piece = rows[start : start + _ROWS]
+        con.execute(_of_rows(insert, len(piece[0]), len(piece)), tuple(chain.from_iterable(piece)))
+
+
+@cache
+def _of_rows(insert: str, columns: int, rows: int) -> str:
+    """Return an insert of one row as one of several."""
+    one = f"({', '.join('?' * columns)})"
+    return insert.replace(one, ", ".join([one] * rows), 1)
 
 
 def select_by_key(con: sqlite3.Connection, columns: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
