@@ -99,6 +99,26 @@ def sort_entities(entities: Iterable[Entity], ordering: Ordering, view: View) ->
     return found
 
 
+def sort_key(entity: Entity, ordering: Ordering, view: View) -> tuple[Any, ...]:
+    """Return what compares as entities do under a whole ordering."""
+    key: list[Any] = []
+    for order in ordering.keys:
+        place = sort_place(entity, order, ordering, view)
+        key.append(place is None)
+        key.append(_Descending(place or b"") if order.descending else place or b"")
+    return *key, entity.id
+
+
+@dataclass(frozen=True, slots=True)
+class _Descending:
+    """A place that comes before smaller ones."""
+
+    place: bytes
+
+    def __lt__(self, other: _Descending) -> bool:
+        return self.place > other.place
+
+
 def sort_place(entity: Entity, key: OrderKey, ordering: Ordering, view: View) -> bytes | None:
     """Return bytes that compare as entities do under a key, None where the entity has nothing there."""
     places = _distances(entity, key, ordering, view) if key.by_distance else _values(entity, key, ordering, view)

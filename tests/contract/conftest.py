@@ -72,7 +72,7 @@ class PostgresDatabase(Database):
     url: str
     names_roll_back = False
 
-    def store(self, **settings: Any) -> Any:
+    def store(self, **settings: Any) -> Store:
         return PostgresStore(StorageSettings(database=self.url, **settings))
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -85,7 +85,7 @@ def postgresql_database(postgres_url: str) -> PostgresDatabase:
     return PostgresDatabase(postgres_url)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
     """Give each database in turn; a module about one of them puts a fixture of its own in the place of this one."""
     found: Database = request.getfixturevalue(f"{request.param}_database")

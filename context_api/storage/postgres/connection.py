@@ -30,6 +30,8 @@ _PLANNER = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
@@ -88,8 +90,13 @@ class Pool:
         if self._pool is None:
             raise StorageError("the database has been closed")
         with storage_errors():
-            async with self._pool.acquire(timeout=self._time_limit) as con:
+            pool = self._pool
+            con = await pool.acquire(timeout=max(self._time_limit, CONNECT_SECONDS))
+            try:
                 yield con
+            finally:
+                # A statement may have to be cancelled first, which the time limit of statements is too short for.
+                await pool.release(con, timeout=_CLOSE_SECONDS)
 
 
 async def _keep(_: Connection) -> None:

@@ -58,6 +58,12 @@ class Names:
         """Return the type sets of a tenant that this process has met, by number."""
         return self._by_tenant.get(tenant, {})
 
+    def met(self, tenant: int, names: Mapping[str, int], typesets: Mapping[str, int]) -> None:
+        """Keep numbers that a statement found: of IRIs, and of the sets of types (`typeset_text`) of a tenant."""
+        self._remember(names)
+        for text, number in typesets.items():
+            self._remember_typeset(tenant, text, number)
+
     async def find(self, con: Connection, iris: Collection[str]) -> dict[str, int]:
         """Return the numbers of those of the IRIs that were ever stored."""
         known = self._known
@@ -68,11 +74,6 @@ class Names:
             self._remember(fresh)
             found |= fresh
         return found
-
-    async def refresh_typesets(self, con: Connection, tenant: int) -> None:
-        """Read the type sets of a tenant anew."""
-        for number, types in await con.fetch("SELECT id, types FROM typeset WHERE tenant = $1", tenant):
-            self._remember_typeset(tenant, types, number)
 
     def interned(self, iris: Collection[str], typesets: Collection[tuple[int, str]]) -> Interned | None:
         """Return the numbers of names if this process has met them all."""

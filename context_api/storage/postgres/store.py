@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from context_api.settings import StorageSettings
 from context_api.storage.codec import decode, entity_key
@@ -12,6 +12,7 @@ from context_api.storage.port import (
     Change,
     Compute,
     Outcome,
+    Page,
     Row,
     Tenant,
 )
@@ -20,6 +21,7 @@ from context_api.storage.postgres.connection import Pool
 from context_api.storage.postgres.expiry import expired_changes
 from context_api.storage.postgres.names import Names
 from context_api.storage.postgres.preparing import Preparation
+from context_api.storage.postgres.reading import Reading, Stream
 from context_api.storage.postgres.reads import Reads
 from context_api.storage.postgres.records import PostgresRecords
 from context_api.storage.postgres.revision import check_revision
@@ -27,6 +29,7 @@ from context_api.storage.postgres.transaction import Locked
 from context_api.storage.postgres.writing import Keyed
 from ngsild.entity import Entity
 from ngsild.problems import NonexistentTenant
+from ngsild.query import EntityQuery, Restriction
 
 _CREATE_TENANT = "INSERT INTO tenant (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _TENANT = "SELECT id FROM tenant WHERE name = $1"
@@ -41,6 +44,7 @@ class PostgresStore:
         self._settings = settings
         self._reading = Pool(settings.database, settings.postgres_readers, settings.query_time_limit)
         self._writing = Pool(settings.database, settings.postgres_writers, settings.write_time_limit)
+        self._querying = self._reading
         self._names = Names()
         self._reads = Reads(self._reading)
         preparation = Preparation(self._reading, self._names)
@@ -103,6 +107,26 @@ class PostgresStore:
         """Return entities in the stored form, None where there is none; what has expired is absent."""
         rows = await self._reads.rows([entity_key(tenant.name, entity_id) for entity_id in ids])
         return [None if row is None else decode(row) for row in rows]
+
+    async def query(
+        self, tenant: Tenant, query: EntityQuery, restriction: Restriction, limit: int, offset: int, count: bool
+    ) -> Page:
+        """Return the entities that match; raise TooComplexQuery where that takes longer than the time limit."""
+        time_limit = self._settings.query_time_limit
+        async with self._querying.connection() as con:
+            return await Reading(con, self._names, tenant, restriction, time_limit).page(query, limit, offset, count)
+
+    def query_ids(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[str]]:
+        """Yield the ids of all matching entities in chunks."""
+        return self._stream(tenant, query, restriction).ids()
+
+    def stream(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[Row]]:
+        """Yield all matching rows in chunks, each entity once."""
+        return self._stream(tenant, query, restriction).rows()
+
+    def _stream(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> Stream:
+        lend, time_limit = self._querying.connection, self._settings.query_time_limit
+        return Stream(lend, self._names, tenant, query, restriction, time_limit)
 
     async def expire(self, now: int) -> int:
         """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""

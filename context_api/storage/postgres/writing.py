@@ -159,7 +159,7 @@ def geometry_columns(rows: Rows[int]) -> Columns:
 
 
 def _geometry(line: Line) -> Line:
-    key, _, attr, dataset, seq, geojson, box = line
+    key, attr, dataset, seq, _, geojson, box = line
     return key, attr, dataset, seq, geojson, *box, _is_valid(geojson)
 
 

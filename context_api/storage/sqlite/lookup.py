@@ -13,7 +13,6 @@ from context_api.storage.index_rows import UNINDEXED_MARK
 from context_api.storage.port import Row, Tenant
 from context_api.storage.sqlite.names import Names
 from ngsild.entity import Entity
-from ngsild.query.ast import HasType
 
 _LINKED = "SELECT doc, sys, created_at, modified_at, version, owner FROM entity WHERE k = ?"
 _MAX_LINKED = 10_000
@@ -40,10 +39,6 @@ class Lookup:
         """The sets of types that entities of the tenant have, by id."""
         rows = self.con.execute("SELECT id, types FROM typeset WHERE tenant = ?", (self.tenant.id,))
         return {number: frozenset(orjson.loads(types)) for number, types in rows}
-
-    def having(self, selection: HasType) -> set[int]:
-        """Return the ids of the type sets that a type selection admits."""
-        return {n for n, types in self.typesets.items() if any(wanted <= types for wanted in selection.any_of)}
 
     def has_unindexed(self, attr: int, typesets: Iterable[int]) -> bool:
         """Tell whether an instance of an attribute is too large for index rows."""

@@ -1,6 +1,6 @@
 -- The first schema on PostgreSQL, frozen: a change is a revision of its own. Keys are uuid, texts that are compared go
 -- by code point, history is partitioned by month, and table `geometry` is `entity_geometry`, for PostGIS has a type of
--- that name. What only PostgreSQL has: `occurrence_delta`, `lease` and the functions.
+-- that name. What only PostgreSQL has: `occurrence_delta`, the index `value_of_members` and the functions.
 
 CREATE EXTENSION IF NOT EXISTS postgis;
 
@@ -63,6 +63,8 @@ CREATE INDEX value_by_num ON value (tenant, attr, typeset, num, k, kind) WHERE n
 CREATE INDEX value_by_txt ON value (tenant, attr, typeset, txt, k, kind) WHERE txt IS NOT NULL;
 CREATE INDEX value_by_tim ON value (tenant, attr, typeset, tim, k, kind) WHERE tim IS NOT NULL;
 CREATE INDEX value_by_attr ON value (tenant, attr, typeset, k, kind) WHERE num IS NULL AND txt IS NULL AND tim IS NULL;
+-- Tells that an attribute has arrays, so that what is ordered by its numbers need not be read whole.
+CREATE INDEX value_of_members ON value (tenant, attr, typeset) WHERE kind >= 16;
 
 CREATE TABLE occurrence (
     tenant integer NOT NULL,
@@ -169,7 +171,7 @@ CREATE FUNCTION vw_geometries(
     SELECT ks[x.i], tenants[x.i], x.attr, x.dataset, x.seq, x.geojson,
         CASE WHEN x.min_x = x.max_x AND x.min_y = x.max_y THEN ST_SetSRID(ST_MakePoint(x.min_x, x.min_y), 4326)
             ELSE ST_MakeEnvelope(x.min_x, x.min_y, x.max_x, x.max_y, 4326) END,
-        CASE WHEN x.valid THEN ST_SetSRID(ST_GeomFromGeoJSON(x.geojson), 4326) END
+        CASE WHEN x.valid THEN ST_SetSRID(ST_Force2D(ST_GeomFromGeoJSON(x.geojson)), 4326) END
     FROM unnest(i, attr, dataset, seq, geojson, min_x, max_x, min_y, max_y, valid)
         AS x(i, attr, dataset, seq, geojson, min_x, max_x, min_y, max_y, valid)
 $$;

@@ -27,6 +27,8 @@ class Predicate:
     bound: str
     rest: str
     exact: bool = True
+    point: bool = False
+    """The column has but one value in all such rows."""
 
     def on(self, row: str) -> str:
         return f"{self.bound} AND {self.rest}".format(v=row)
@@ -40,21 +42,29 @@ def kind_in(kinds: Iterable[int], members: bool = False) -> str:
     return f"{{v}}.kind IN ({','.join(map(str, wanted))})"
 
 
+#: For texts that index rows do not hold whole and for the character NUL, which PostgreSQL takes in no text.
+_UNDECIDED = Predicate("txt", "{v}.txt IS NOT NULL", "TRUE", False)
+
+
 def equality(value: Scalar | Range, bind: Bind) -> Predicate:
     """Return the predicate for "is this value, or a member of an array that is; or lies in this range"."""
     match value:
         case Range():
             return _range(value, bind)
         case Number():
-            return Predicate("num", f"{{v}}.num = {bind(value.value)}", kind_in([Kind.NUMBER], True))
+            return Predicate("num", f"{{v}}.num = {bind(value.value)}", kind_in([Kind.NUMBER], True), point=True)
         case Boolean():
-            return Predicate("num", f"{{v}}.num = {bind(int(value.value))}", kind_in([Kind.BOOLEAN], True))
+            return Predicate("num", f"{{v}}.num = {bind(int(value.value))}", kind_in([Kind.BOOLEAN], True), point=True)
         case Moment():
             kinds = kind_in([_MOMENT_KINDS[value.type]], True)
-            return Predicate("tim", f"{{v}}.tim = {bind(value.value)}", kinds)
+            return Predicate("tim", f"{{v}}.tim = {bind(value.value)}", kinds, point=True)
     raw = value.value.encode()
+    if b"\0" in raw:
+        return _UNDECIDED
     if len(raw) <= MAX_TEXT_BYTES:
-        return Predicate("txt", f"{{v}}.txt = {bind(value.value)}", kind_in([*STRING_KINDS, Kind.URI], True))
+        return Predicate(
+            "txt", f"{{v}}.txt = {bind(value.value)}", kind_in([*STRING_KINDS, Kind.URI], True), point=True
+        )
     prefix = raw[:MAX_TEXT_BYTES].decode(errors="ignore")
     return Predicate("txt", f"{{v}}.txt = {bind(prefix)}", kind_in([Kind.LONG_STRING, Kind.LONG_URI], True), False)
 
@@ -75,9 +85,9 @@ def _text_comparison(operator: str, text: str, bind: Bind) -> Predicate:
 
     A long text is longer than the query's, so its first bytes decide: equal ones make it the greater of the two.
     """
+    if len(text.encode()) > MIN_PREFIX_BYTES or "\0" in text:
+        return _UNDECIDED
     wanted = bind(text)
-    if len(text.encode()) > MIN_PREFIX_BYTES:
-        return Predicate("txt", "{v}.txt IS NOT NULL", kind_in([*STRING_KINDS, Kind.LONG_STRING]), False)
     short, long = kind_in(STRING_KINDS), kind_in([Kind.LONG_STRING])
     if operator in (">", ">="):
         rest = f"({short} AND {{v}}.txt {operator} {wanted} OR {long})"

@@ -1,0 +1,316 @@
+"""A node of the query AST as a condition on row `e` of table `entity`.
+
+What the index rows can answer is SQL over them. What only the document can, is a `Condition` with a residual: the SQL
+narrows the candidates, then the plain evaluator is asked (docs/decisions/0020 and 0023).
+"""
+
+# ruff: noqa: S608 - values are parameters; only names and numbers of ours are put into the text
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+from context_api.storage.index_rows import Kind
+from context_api.storage.tables import RESERVED_NAME
+from context_api.storage.translation.terms import Typesets, having
+from context_api.storage.translation.values import STRING_KINDS, Predicate, comparison, equality, kind_in
+from ngsild.query.ast import (
+    And,
+    Compare,
+    Equal,
+    Exists,
+    GeoQuery,
+    HasId,
+    HasType,
+    IdMatches,
+    InDatasets,
+    InScope,
+    Leaf,
+    Linked,
+    Match,
+    Moment,
+    Node,
+    Or,
+    Path,
+    ScopePattern,
+)
+from ngsild.query.target import View
+
+TRUE = "TRUE"
+# SQLite folds 0 and "IN ()" while it parses, and then finds no plan for a forced index.
+FALSE = "1 = 0"
+_TIMES = {"createdAt": "e.created_at", "modifiedAt": "e.modified_at", "expiresAt": "e.expires_at"}
+_EXISTS = {"id": TRUE, "type": TRUE, "createdAt": TRUE, "modifiedAt": TRUE, "deletedAt": FALSE}
+_EXISTS |= {"scope": "e.scope IS NOT NULL", "expiresAt": "e.expires_at IS NOT NULL"}
+
+
+class Lookup(Protocol):
+    """What the translation must know of the database, for one tenant and the time of one query."""
+
+    @property
+    def typesets(self) -> Typesets:
+        """The sets of types that entities of the tenant have, by number."""
+
+    def name(self, iri: str) -> int | None:
+        """Return the number of an attribute or dataset, None where it was never stored."""
+
+    def has_unindexed(self, attr: int, typesets: Iterable[int]) -> bool:
+        """Tell whether an instance of an attribute is too large for index rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """SQL that must hold and, where that is not all, what the plain evaluator must then find in the document."""
+
+    sql: str
+    residual: Node | None = None
+    unsure: str = TRUE
+    """SQL for "the residual must be asked", of rows for which `sql` holds: any other row meets the condition."""
+
+
+class Conditions(ABC):
+    """Translates nodes for one statement, whose parameters gather here."""
+
+    #: Ends a subquery that the planner shall not merge into the statement.
+    FENCE: ClassVar[str] = ""
+    #: SQL for the moment of the query and for the number of the tenant.
+    now: str
+    tenant: str
+
+    def __init__(self, lookup: Lookup, typesets: frozenset[int]) -> None:
+        self.lookup = lookup
+        self.typesets = typesets
+        """Every type set that a match may have."""
+        self._rows = 0
+
+    @abstractmethod
+    def bind(self, value: Any) -> str:
+        """Return the SQL for a parameter."""
+
+    @abstractmethod
+    def keys(self, ids: frozenset[str]) -> str:
+        """Return SQL for "row e has one of these ids"."""
+
+    @abstractmethod
+    def either(self, node: Or, alternatives: Sequence[tuple[Condition, Node]], view: View) -> Condition:
+        """Return the disjunction of conditions, given with the nodes that they are of."""
+
+    @abstractmethod
+    def pattern(self, node: Match | IdMatches, text: str) -> str | None:
+        """Return SQL for "the pattern is found in this text", None where only the evaluator can tell."""
+
+    @abstractmethod
+    def undecided(self, node: Node, view: View, partial: str, indexed: str) -> Condition:
+        """Return the condition `indexed`, which means nothing where `partial` holds: then the document is asked."""
+
+    @abstractmethod
+    def levels(self, pattern: ScopePattern) -> str:
+        """Return SQL over row `s` of `entity_scope` for a pattern that leaves levels open."""
+
+    @abstractmethod
+    def geo(self, query: GeoQuery, attr: int, view: View) -> Condition:
+        """Return the condition "the attribute has a geometry in this relation"."""
+
+    def row(self) -> str:
+        """Return a fresh name for a row of `value`."""
+        self._rows += 1
+        return f"v{self._rows}"
+
+    def condition(self, node: Node, view: View) -> Condition:
+        match node:
+            case And():
+                return all_of([self.condition(term, view) for term in node.terms])
+            case Or():
+                return self.either(node, [(self.condition(term, view), term) for term in node.terms], view)
+            case InDatasets():
+                inner = self.condition(node.term, view.in_datasets(node.datasets))
+                return replace(inner, residual=inner.residual and InDatasets(node.datasets, inner.residual))
+            case Linked():
+                kinds = [Kind.URI, Kind.LONG_URI, Kind.UNINDEXED]
+                return Condition(self.some(Path(node.relationship), view, kind_in(kinds, True)), node)
+            case Exists() | Equal() | Compare() | Match():
+                return self._leaf(node, view)
+            case GeoQuery():
+                attr = self.attribute(Path(node.attribute), view)
+                return Condition(FALSE) if attr is None else self.geo(node, attr, view)
+            case IdMatches():
+                found = self.pattern(node, "e.id")
+                return Condition(TRUE, node) if found is None else Condition(found)
+        return Condition(self._entity(node))
+
+    def attribute(self, path: Path, view: View) -> int | None:
+        """Return the number of a path's attribute, None where it is hidden or was never stored."""
+        return None if view.restriction.hides(path.attribute) else self.lookup.name(path.attribute)
+
+    def alive(self, row: str, view: View) -> str:
+        """Return SQL for "the attribute instance may be looked at"."""
+        sql = f"({row}.expires_at IS NULL OR {row}.expires_at > {self.now})"
+        if view.datasets is None:
+            return sql
+        found = (RESERVED_NAME if iri == "@none" else self.lookup.name(iri) for iri in view.datasets)
+        return f"{sql} AND {row}.dataset IN ({numbers(n for n in found if n is not None) or -1})"
+
+    def of_types(self, row: str) -> str:
+        """Return SQL for "the row is of an entity with one of the type sets"."""
+        if len(self.typesets) == 1:
+            return f"{row}.typeset = {numbers(self.typesets)}"
+        return f"{row}.typeset IN ({numbers(self.typesets)})"
+
+    def predicates(self, node: Equal | Compare) -> list[Predicate]:
+        if isinstance(node, Compare):
+            return [comparison(node, self.bind)]
+        return [equality(value, self.bind) for value in node.values]
+
+    def unindexed(self, attr: int) -> bool:
+        """Tell whether index rows of an attribute may be missing."""
+        return self.lookup.has_unindexed(attr, self.typesets)
+
+    def some(self, path: Path, view: View, wanted: str = TRUE) -> str:
+        """Return SQL for "the attribute has a row like this"; {v} stands for the row."""
+        attr = self.attribute(path, view)
+        if attr is None:
+            return FALSE
+        row = self.row()
+        return self.exists(
+            f"value {row} WHERE {row}.k = e.k AND {row}.attr = {attr}"
+            f" AND {wanted.format(v=row)} AND {self.alive(row, view)}"
+        )
+
+    def exists(self, rows: str) -> str:
+        return f"EXISTS (SELECT 1 FROM {rows}{self.FENCE})"
+
+    def living(self, geometry: str, view: View) -> str:
+        """Return SQL for "the instance of this row of a geometry may be looked at"."""
+        row = self.row()
+        return self.exists(
+            f"value {row} WHERE {row}.k = {geometry}.k AND {row}.attr = {geometry}.attr"
+            f" AND {row}.dataset = {geometry}.dataset AND {row}.seq = 0 AND {self.alive(row, view)}"
+        )
+
+    def scope_predicate(self, pattern: ScopePattern) -> str:
+        """Return SQL over row `s` of `entity_scope`; the leading slash of a stored scope is optional."""
+        if not pattern.levels:
+            return TRUE
+        if "+" in pattern.levels:
+            return self.levels(pattern)
+        return any_of([f"s.scope IN ({','.join(self._points(pattern))})", *self._subtree(pattern, "s")])
+
+    def ranges(self, pattern: ScopePattern) -> list[str]:
+        """Return SQL over a row {s} of `entity_scope` for each range of scopes that a pattern without "+" matches.
+
+        One scope is a range too: its bounds are the same.
+        """
+        points = [f"{{s}}.scope >= {point} AND {{s}}.scope <= {point}" for point in self._points(pattern)]
+        return [*points, *self._subtree(pattern, "{s}")]
+
+    def _points(self, pattern: ScopePattern) -> list[str]:
+        """Return parameters for the scope of a pattern."""
+        path = "/".join(pattern.levels)
+        return [self.bind(f"/{path}"), self.bind(path)]
+
+    def _subtree(self, pattern: ScopePattern, row: str) -> list[str]:
+        """Return SQL for the scopes below that of a pattern, if it matches them."""
+        path = "/".join(pattern.levels)
+        # "0" is the character after "/".
+        return [
+            f"{row}.scope > {self.bind(f'{start}{path}/')} AND {row}.scope < {self.bind(f'{start}{path}0')}"
+            for start in ("/", "")
+            if pattern.subtree
+        ]
+
+    def _leaf(self, node: Leaf, view: View) -> Condition:
+        path = node.path
+        if path.is_entity_member:
+            return self._entity_member(node)
+        attr = self.attribute(path, view)
+        if attr is None:
+            return Condition(FALSE)
+        if not path.is_attribute:
+            return Condition(self.some(path, view), node)
+        if isinstance(node, Exists):
+            return Condition(self.some(path, view))
+        if isinstance(node, Match):
+            return self._match(node, view)
+        predicates = self.predicates(node)
+        if not all(predicate.exact for predicate in predicates) or self.unindexed(attr):
+            return Condition(self.some(path, view), node)
+        wanted = any_of([f"{predicate.bound} AND {predicate.rest}" for predicate in predicates])
+        if isinstance(node, Equal) and node.negated:
+            return Condition(self._instance_without(path, view, wanted))
+        return Condition(self.some(path, view, wanted))
+
+    def _instance_without(self, path: Path, view: View, unwanted: str, first: str = "{v}.seq = 0") -> str:
+        """Return SQL for "the attribute has an instance, with a row `first`, of which no row is like this"."""
+        other = self.row()
+        found = self.exists(
+            f"value {other} WHERE {other}.k = {{v}}.k AND {other}.attr = {{v}}.attr"
+            f" AND {other}.dataset = {{v}}.dataset AND {unwanted.format(v=other)}"
+        )
+        return self.some(path, view, f"{first} AND NOT {found}")
+
+    def _match(self, node: Match, view: View) -> Condition:
+        """Search texts in their index rows; an entity that has a text too long for that is asked itself."""
+        strings = kind_in(STRING_KINDS)
+        searched = self.pattern(node, "{v}.txt")
+        if searched is None:
+            kinds = kind_in([*STRING_KINDS, Kind.LONG_STRING, Kind.UNINDEXED])
+            return Condition(self.some(node.path, view, kinds), node)
+        found = f"{strings} AND {searched}"
+        indexed = (
+            self._instance_without(node.path, view, found, strings)
+            if node.negated
+            else self.some(node.path, view, found)
+        )
+        partial = self.some(node.path, view, kind_in([Kind.LONG_STRING, Kind.UNINDEXED]))
+        return self.undecided(node, view, partial, indexed)
+
+    def _entity_member(self, node: Leaf) -> Condition:
+        name = node.path.attribute
+        if isinstance(node, Exists):
+            return Condition(_EXISTS[name])
+        if isinstance(node, Compare) and name in _TIMES and isinstance(node.value, Moment):
+            if node.value.type != "DateTime":
+                return Condition(FALSE)
+            return Condition(f"{_TIMES[name]} {node.operator} {self.bind(node.value.value)}")
+        return Condition(TRUE, node)
+
+    def _entity(self, node: HasId | HasType | InScope) -> str:
+        match node:
+            case HasId():
+                return self.keys(node.ids)
+            case HasType():
+                return f"e.typeset IN ({numbers(having(node, self.lookup.typesets)) or -1})"
+            case InScope():
+                groups = [[self._in_scope(pattern) for pattern in group] for group in node.any_of]
+                return any_of([" AND ".join(group) for group in groups])
+
+    def _in_scope(self, pattern: ScopePattern) -> str:
+        return self.exists(f"entity_scope s WHERE s.k = e.k AND {self.scope_predicate(pattern)}")
+
+
+def all_of(conditions: Sequence[Condition]) -> Condition:
+    """Return the conjunction; the document is asked once for all that it must answer."""
+    sql = " AND ".join(c.sql for c in conditions if c.sql != TRUE) or TRUE
+    asked = [c for c in conditions if c.residual is not None]
+    residuals = tuple(c.residual for c in asked if c.residual is not None)
+    if len(residuals) > 1:
+        return Condition(sql, And(residuals), unsure_if_any(asked))
+    return Condition(sql, *((residuals[0], asked[0].unsure) if residuals else ()))
+
+
+def unsure_if_any(conditions: Iterable[Condition]) -> str:
+    """Return SQL for "one of these conditions, which all have residuals, must be asked"."""
+    found = [condition.unsure for condition in conditions]
+    return TRUE if TRUE in found else any_of(found)
+
+
+def any_of(alternatives: Sequence[str]) -> str:
+    """Return the disjunction of SQL expressions; none is false."""
+    return f"({' OR '.join(alternatives) or FALSE})"
+
+
+def numbers(ids: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(ids)))
