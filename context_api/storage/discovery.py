@@ -1,27 +1,19 @@
 """Which entity types and attributes there are (clauses 5.7.5 to 5.7.10), computed from occurrences.
 
-An occurrence says how often entities with one set of types hold instances of one attribute with one attribute type. The
-store keeps the sums up to date; for a caller who may see some entities only, they are counted from those entities.
+An occurrence says how often entities with one set of types hold instances of one attribute with one attribute type. A
+store keeps the sums in its way; for a caller who may see some entities only, they are counted from those entities.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import orjson
-
 from context_api.storage.port import AttributeInfo, Tenant, TypeInfo
 from ngsild.entity import Entity, instances
 from ngsild.query import Restriction
-
-_SELECT = """
-    SELECT typeset.types, name.iri, occurrence.type, occurrence.count
-    FROM occurrence JOIN typeset ON typeset.id = occurrence.typeset JOIN name ON name.id = occurrence.attr
-    WHERE occurrence.tenant = ? AND occurrence.count > 0
-"""
 
 
 class Occurrence(NamedTuple):
@@ -33,9 +25,31 @@ class Occurrence(NamedTuple):
     instances: int
 
 
-def stored_occurrences(con: sqlite3.Connection, tenant: Tenant) -> list[Occurrence]:
-    """Return the occurrences of all entities of a tenant."""
-    return [Occurrence(tuple(orjson.loads(types)), *rest) for types, *rest in con.execute(_SELECT, (tenant.id,))]
+class Discovery(ABC):
+    """The part of a store that tells which types and attributes there are."""
+
+    @abstractmethod
+    async def occurrences(self, tenant: Tenant, restriction: Restriction) -> list[Occurrence]:
+        """Return the occurrences of those entities that a caller may see, less what has expired."""
+
+    async def types(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
+        """Return each entity type with the attributes that its entities have."""
+        return types_of(await self._visible(tenant, restriction))
+
+    async def type_info(self, tenant: Tenant, iri: str, restriction: Restriction) -> TypeInfo | None:
+        """Return one entity type, None where no entity has it."""
+        return type_info_of(await self._visible(tenant, restriction), iri)
+
+    async def attributes(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
+        """Return each attribute with the types of the entities that have it."""
+        return attributes_of(await self._visible(tenant, restriction))
+
+    async def attribute_info(self, tenant: Tenant, iri: str, restriction: Restriction) -> AttributeInfo | None:
+        """Return one attribute, None where no entity has it."""
+        return attribute_info_of(await self._visible(tenant, restriction), iri)
+
+    async def _visible(self, tenant: Tenant, restriction: Restriction) -> list[Occurrence]:
+        return visible(await self.occurrences(tenant, restriction), restriction)
 
 
 def counted_occurrences(entities: Iterable[Entity]) -> list[Occurrence]:

@@ -8,23 +8,22 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from context_api.settings import StorageSettings
-from context_api.storage import discovery
 from context_api.storage.codec import entity_key
+from context_api.storage.discovery import Discovery, Occurrence, counted_occurrences
 from context_api.storage.port import (
     DEFAULT_TENANT,
-    AttributeInfo,
     Change,
     Compute,
     Outcome,
     Page,
     Row,
     Tenant,
-    TypeInfo,
 )
 from context_api.storage.sqlite import reads
 from context_api.storage.sqlite.expiry import expired_changes
 from context_api.storage.sqlite.file import WriterLock, connect, database_path, prepare_schema, storage_errors
 from context_api.storage.sqlite.names import Names
+from context_api.storage.sqlite.occurrences import stored_occurrences
 from context_api.storage.sqlite.readers import Readers
 from context_api.storage.sqlite.reads import Reading
 from context_api.storage.sqlite.records import SqliteRecords
@@ -41,7 +40,7 @@ _CHUNK = 1_000
 _ROWS = 100
 
 
-class SqliteStore:
+class SqliteStore(Discovery):
     """`port.Store` on an SQLite file."""
 
     shared = False
@@ -152,32 +151,15 @@ class SqliteStore:
     async def roll_up(self) -> None:
         """Do nothing: the one writer leaves nothing apart."""
 
-    async def types(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
-        """Return each entity type with the attributes that its entities have."""
-        return discovery.types_of(await self._occurrences(tenant, restriction))
-
-    async def type_info(self, tenant: Tenant, iri: str, restriction: Restriction) -> TypeInfo | None:
-        """Return one entity type, None where no entity has it."""
-        return discovery.type_info_of(await self._occurrences(tenant, restriction), iri)
-
-    async def attributes(self, tenant: Tenant, restriction: Restriction) -> dict[str, frozenset[str]]:
-        """Return each attribute with the types of the entities that have it."""
-        return discovery.attributes_of(await self._occurrences(tenant, restriction))
-
-    async def attribute_info(self, tenant: Tenant, iri: str, restriction: Restriction) -> AttributeInfo | None:
-        """Return one attribute, None where no entity has it."""
-        return discovery.attribute_info_of(await self._occurrences(tenant, restriction), iri)
-
-    async def _occurrences(self, tenant: Tenant, restriction: Restriction) -> list[discovery.Occurrence]:
-        """Return what a caller may discover; what has expired is swept first, for the sums know no time."""
+    async def occurrences(self, tenant: Tenant, restriction: Restriction) -> list[Occurrence]:
+        """Return the occurrences of those entities that a caller may see, less what has expired."""
+        # The sums know no time.
         await self.expire(time.time_ns() // 1000)
         if restriction.row is None:
-            found = await self._readers.run(partial(discovery.stored_occurrences, tenant=tenant))
-        else:
-            found = await self._readers.run(
-                lambda con: discovery.counted_occurrences(Reading(con, self._names, tenant, restriction).entities())
-            )
-        return discovery.visible(found, restriction)
+            return await self._readers.run(partial(stored_occurrences, tenant=tenant))
+        return await self._readers.run(
+            lambda con: counted_occurrences(Reading(con, self._names, tenant, restriction).entities())
+        )
 
     def _read_only(self) -> sqlite3.Connection:
         return connect(self._path, read_only=True)
