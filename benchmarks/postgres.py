@@ -70,7 +70,8 @@ def _on_connection(url: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
 class PostgresServer:
     """A server whose data directory and port outlive its process."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, primary: PostgresServer | None = None) -> None:
+        """Make the data directory: an empty one, or that of a replica which follows the primary from its start on."""
         self._programs = programs
         self.folder = folder
         self._user = _USER if os.geteuid() == 0 else None
@@ -78,9 +79,8 @@ class PostgresServer:
         self.port = free_port()
         if self._user:
             shutil.chown(folder, self._user, self._user)
-        options = ["--auth=trust", f"--username={_USER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         subprocess.run(
-            [programs / "initdb", *options, "--pgdata", folder / "data"],
+            [*(_initdb(programs) if primary is None else _base_backup(programs, primary)), folder / "data"],
             cwd=folder,
             user=self._user,
             group=self._user,
@@ -157,6 +157,16 @@ class PostgresServer:
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
 
+def _initdb(programs: Path) -> list[str | Path]:
+    options = ["--auth=trust", f"--username={_USER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    return [programs / "initdb", *options, "--pgdata"]
+
+
+def _base_backup(programs: Path, primary: PostgresServer) -> list[str | Path]:
+    options = [f"--dbname={primary.url()}", "--checkpoint=fast", "--no-sync", "--write-recovery-conf"]
+    return [programs / "pg_basebackup", *options, "--pgdata"]
+
+
 def _stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat from the state on; none for a process that is gone."""
     try:
@@ -175,10 +185,10 @@ def _is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def postgres(programs: Path) -> Iterator[PostgresServer]:
-    """Run a server on new, empty data until the block ends; nothing of it stays."""
+def postgres(programs: Path, primary: PostgresServer | None = None) -> Iterator[PostgresServer]:
+    """Run a server on new, empty data, or as a replica of a running one, until the block ends; nothing of it stays."""
     with tempfile.TemporaryDirectory(prefix="voltweave-postgres-") as folder:
-        server = PostgresServer(programs, Path(folder))
+        server = PostgresServer(programs, Path(folder), primary)
         try:
             server.start()
             yield server

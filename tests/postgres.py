@@ -31,6 +31,14 @@ def postgres_server(postgres_programs: Path) -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture
+def postgres_replica(postgres_programs: Path, postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """Give a running replica of the server, which has the databases made before; it costs about a second."""
+    postgres_server.start()
+    with postgres(postgres_programs, postgres_server) as replica:
+        yield replica
+
+
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: PostgresServer) -> str:
     """Give the name of a database with the schema, which others are copied from: nobody may be connected to it."""

@@ -42,6 +42,8 @@ def broker_settings(
     storage = StorageSettings(database=database) if database is not None else StorageSettings()
     check_host(server.host)
     check_database(storage.database)
+    if storage.database_replica is not None:
+        _check_replica(storage.database_replica, storage.database)
     if server.workers > 1 and not is_postgresql(storage.database):
         raise Refused(
             f"{server.workers} workers cannot share an SQLite file, which has one writing process",
@@ -81,6 +83,18 @@ def check_database(url: str) -> None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Refused(f"the folder of {file} cannot be made: {error.strerror}") from error
+
+
+def _check_replica(url: str, database: str) -> None:
+    from context_api.storage.url import is_postgresql, redacted
+
+    if not (is_postgresql(url) and is_postgresql(database)):
+        raise Refused(
+            f"{redacted(url)} is no replica of {redacted(database)}",
+            "VOLTWEAVE_DATABASE_REPLICA names a replica of a PostgreSQL database; unset it, or name both so: "
+            "postgresql://USER:PASSWORD@HOST/DATABASE",
+        )
+    _check_postgresql(url)
 
 
 def _check_postgresql(url: str) -> None:

@@ -25,6 +25,10 @@ class Occurrence(NamedTuple):
     instances: int
 
 
+Counts = Counter[tuple[tuple[str, ...], str, str]]
+"""Types, attribute ("" for the entities themselves) and attribute type, with how often they occur."""
+
+
 class Discovery(ABC):
     """The part of a store that tells which types and attributes there are."""
 
@@ -52,16 +56,19 @@ class Discovery(ABC):
         return visible(await self.occurrences(tenant, restriction), restriction)
 
 
-def counted_occurrences(entities: Iterable[Entity]) -> list[Occurrence]:
-    """Return the occurrences of these entities."""
-    counts: Counter[tuple[tuple[str, ...], str, str]] = Counter()
+def count(counts: Counts, entities: Iterable[Entity]) -> None:
+    """Count the occurrences of these entities too."""
     for entity in entities:
         types = tuple(sorted(entity.types))
         counts[types, "", ""] += 1
         for attribute, found in entity.attributes.items():
             for instance in instances(found):
                 counts[types, attribute, instance["type"]] += 1
-    return [Occurrence(*what, count) for what, count in counts.items()]
+
+
+def counted_occurrences(counts: Counts) -> list[Occurrence]:
+    """Return what has been counted."""
+    return [Occurrence(*what, number) for what, number in counts.items()]
 
 
 def visible(occurrences: Iterable[Occurrence], restriction: Restriction) -> list[Occurrence]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -90,9 +92,107 @@ async def test_hidden_attributes_are_absent(town: Any) -> None:
     assert await town.store.attributes(town.tenant, readable) == {SITE: {BAY}}
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_hidden_entities_are_absent(town: Any) -> None:
     restriction = Restriction(row=HasType((frozenset({BUS}),)), hidden=frozenset({RANGE}))
     assert await town.store.types(town.tenant, restriction) == {VEHICLE: {SOC}, BUS: {SOC}}
     soc = AttributeInfo(SOC, 1, frozenset({"ListProperty"}), frozenset({VEHICLE, BUS}))
     assert await town.store.attribute_info(town.tenant, SOC, restriction) == soc
     assert await town.store.type_info(town.tenant, BAY, restriction) is None
+
+
+async def discovered(broker: Any) -> tuple[Any, ...]:
+    """Return all that discovery tells of four types and four attributes."""
+    store, tenant = broker.store, broker.tenant
+    return (
+        await store.types(tenant, EVERYTHING),
+        await store.attributes(tenant, EVERYTHING),
+        [await store.type_info(tenant, iri, EVERYTHING) for iri in TYPES],
+        [await store.attribute_info(tenant, iri, EVERYTHING) for iri in ATTRIBUTES],
+    )
+
+
+TYPES = [VEHICLE, BUS, BAY, f"{CIM}Tram"]
+ATTRIBUTES = [SOC, RANGE, SITE, NAME]
+KINDS = {"Property": "value", "Relationship": "object", "ListProperty": "valueList"}
+State = tuple[frozenset[str], dict[str, list[str]]]
+"""The types of an entity, and the attribute type of each instance of its attributes."""
+
+
+def counted(states: list[State]) -> tuple[Any, ...]:
+    """Return what `discovered` shall be, counted from scratch."""
+    having = [(iri, types, kinds) for types, attributes in states for iri, kinds in attributes.items()]
+    types = {iri: {a for a, ts, _ in having if iri in ts} for iri in TYPES if any(iri in ts for ts, _ in states)}
+    attributes = {iri: {t for a, ts, _ in having if a == iri for t in ts} for iri in {a for a, *_ in having}}
+    entities = Counter(iri for ts, _ in states for iri in ts)
+    return (
+        types,
+        attributes,
+        [
+            TypeInfo(
+                iri,
+                entities[iri],
+                {a: frozenset(k for b, ts, kinds in having if b == a and iri in ts for k in kinds) for a in types[iri]},
+            )
+            if iri in types
+            else None
+            for iri in TYPES
+        ],
+        [
+            AttributeInfo(
+                iri,
+                sum(len(kinds) for a, _, kinds in having if a == iri),
+                frozenset(k for a, _, kinds in having if a == iri for k in kinds),
+                frozenset(attributes[iri]),
+            )
+            if iri in attributes
+            else None
+            for iri in ATTRIBUTES
+        ],
+    )
+
+
+def some_state(chance: random.Random) -> State:
+    attributes = chance.sample(ATTRIBUTES, chance.randrange(3))
+    return (
+        frozenset(chance.sample(TYPES, chance.choice([1, 1, 2]))),
+        {iri: chance.choices(list(KINDS), k=chance.choice([1, 1, 3])) for iri in attributes},
+    )
+
+
+def instance(kind: str, place: int) -> dict[str, Any]:
+    value = ["urn:x:1"] if kind == "ListProperty" else "urn:x:1"
+    return {"type": kind, KINDS[kind]: value, **({"datasetId": f"urn:d:{place}"} if place else {})}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_discovery_is_a_plain_count_after_random_changes_and_roll_ups(broker: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    states: dict[str, State] = {}
+    for _ in range(60):
+        name = f"urn:ngsi-ld:Vehicle:test:{chance.randrange(8)}"
+        types, attributes = state = some_state(chance)
+        members = {"types": sorted(types)}
+        made = {iri: [instance(kind, n) for n, kind in enumerate(kinds)] for iri, kinds in attributes.items()}
+        if name not in states:
+            entity = replace(broker.entity(name.rpartition(":")[2], **members), attributes=made)
+            await broker.create(entity)
+            states[name] = state
+        elif chance.random() < 0.5:
+            await broker.update(name, lambda e, m=members, a=made: replace(e, attributes=a, **m))
+            states[name] = state
+        else:
+            await broker.delete(name)
+            del states[name]
+        if chance.random() < 0.2:
+            await broker.store.roll_up()
+        if chance.random() < 0.3:
+            assert await discovered(broker) == counted(list(states.values()))
+    before = await discovered(broker)
+    await broker.store.roll_up()
+    assert await discovered(broker) == before == counted(list(states.values()))
+    # What is no more leaves no row.
+    for name in states:
+        await broker.delete(name)
+    await broker.store.roll_up()
+    assert await discovered(broker) == counted([])

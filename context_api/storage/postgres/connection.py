@@ -129,5 +129,7 @@ def storage_errors() -> Iterator[None]:
         asyncpg.InvalidCatalogNameError,
         asyncpg.LockNotAvailableError,
         asyncpg.ReadOnlySQLTransactionError,
+        # On a replica: what a statement reads has been removed by what the primary sent meanwhile.
+        asyncpg.SerializationError,
     ) as error:
         raise StorageError(f"PostgreSQL: {str(error) or type(error).__name__}") from error

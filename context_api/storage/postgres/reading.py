@@ -71,9 +71,9 @@ class Reading:
                     total = await search.total()
             return Page(living(found, self._now), total)
 
-    async def entities(self, query: EntityQuery) -> AsyncIterator[list[Entity]]:
-        """Yield all matches of one moment in chunks; what has expired is among their attributes."""
-        search = await self.search(query)
+    async def entities(self) -> AsyncIterator[list[Entity]]:
+        """Yield all entities that the caller may see, of one moment, in chunks."""
+        search = await self.search(EntityQuery())
         if search is not None:
             async with snapshot(self._con):
                 async for records in search.matches():

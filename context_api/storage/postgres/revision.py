@@ -26,9 +26,18 @@ async def check_revision(con: Connection) -> None:
     """
     revision = await stored_revision(con)
     if revision is None or revision < HEAD:
-        state = "is empty" if revision is None else f"has schema {revision}"
-        raise StorageError(
-            f"the database {state}; this version of Voltweave needs schema {HEAD}: run voltweave migrate"
-        )
+        raise StorageError(f"the database {_lack(revision)}: run voltweave migrate")
     if revision > HEAD:
         log.warning("database_is_newer", schema=revision, known=HEAD)
+
+
+async def check_replica(con: Connection) -> None:
+    """Raise StorageError for a replica that this version of Voltweave cannot read."""
+    revision = await stored_revision(con)
+    if revision is None or revision < HEAD:
+        raise StorageError(f"the replica {_lack(revision)}: it lags behind, or it is none of this database")
+
+
+def _lack(revision: str | None) -> str:
+    state = "is empty" if revision is None else f"has schema {revision}"
+    return f"{state}; this version of Voltweave needs schema {HEAD}"

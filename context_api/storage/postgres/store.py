@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 from context_api.settings import StorageSettings
 from context_api.storage.codec import decode, entity_key
+from context_api.storage.discovery import Counts, Discovery, Occurrence, count, counted_occurrences
 from context_api.storage.port import (
     DEFAULT_TENANT,
     Change,
@@ -14,17 +16,19 @@ from context_api.storage.port import (
     Outcome,
     Page,
     Row,
+    StorageError,
     Tenant,
 )
 from context_api.storage.postgres.committer import Committer
 from context_api.storage.postgres.connection import Pool
 from context_api.storage.postgres.expiry import expired_changes
 from context_api.storage.postgres.names import Names
+from context_api.storage.postgres.occurrences import roll_up, stored_occurrences
 from context_api.storage.postgres.preparing import Preparation
 from context_api.storage.postgres.reading import Reading, Stream
 from context_api.storage.postgres.reads import Reads
 from context_api.storage.postgres.records import PostgresRecords
-from context_api.storage.postgres.revision import check_revision
+from context_api.storage.postgres.revision import check_replica, check_revision
 from context_api.storage.postgres.transaction import Locked
 from context_api.storage.postgres.writing import Keyed
 from ngsild.entity import Entity
@@ -35,7 +39,7 @@ _CREATE_TENANT = "INSERT INTO tenant (name, created_at) VALUES ($1, $2) ON CONFL
 _TENANT = "SELECT id FROM tenant WHERE name = $1"
 
 
-class PostgresStore:
+class PostgresStore(Discovery):
     """`port.Store` on a PostgreSQL database, which other processes may use at the same time."""
 
     shared = True
@@ -44,7 +48,10 @@ class PostgresStore:
         self._settings = settings
         self._reading = Pool(settings.database, settings.postgres_readers, settings.query_time_limit)
         self._writing = Pool(settings.database, settings.postgres_writers, settings.write_time_limit)
+        # Queries and discovery; what they answer may lag behind where a replica answers it.
         self._querying = self._reading
+        if settings.database_replica is not None:
+            self._querying = Pool(settings.database_replica, settings.postgres_readers, settings.query_time_limit)
         self._names = Names()
         self._reads = Reads(self._reading)
         preparation = Preparation(self._reading, self._names)
@@ -54,20 +61,34 @@ class PostgresStore:
         self.records = PostgresRecords(self._writing)
 
     async def start(self) -> None:
-        """Connect; raise StorageError where the database cannot be reached or `voltweave migrate` is due."""
-        await self._reading.open()
+        """Connect; raise StorageError where a database cannot be reached or `voltweave migrate` is due."""
         try:
+            await self._reading.open()
             async with self._reading.connection() as con:
                 await check_revision(con)
+            if self._querying is not self._reading:
+                await self._open_replica()
             await self._writing.open()
         except BaseException:
-            await self._reading.close()
+            await self._disconnect()
             raise
+
+    async def _open_replica(self) -> None:
+        try:
+            await self._querying.open()
+        except StorageError as error:
+            raise StorageError(f"the replica cannot be reached: {error}") from error
+        async with self._querying.connection() as con:
+            await check_replica(con)
 
     async def close(self) -> None:
         """Commit what is queued and close the connections."""
         await self._committer.close()
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         await self._writing.close()
+        await self._querying.close()
         await self._reading.close()
 
     async def tenant(self, name: str | None, create: bool) -> Tenant:
@@ -141,3 +162,20 @@ class PostgresStore:
             if done == 0:
                 return swept
             swept += done
+
+    async def roll_up(self) -> None:
+        """Bring the sums that writes left apart into those that discovery reads."""
+        await roll_up(self._writing)
+
+    async def occurrences(self, tenant: Tenant, restriction: Restriction) -> list[Occurrence]:
+        """Return the occurrences of those entities that a caller may see, less what has expired."""
+        # The sums know no time.
+        await self.expire(time.time_ns() // 1000)
+        async with self._querying.connection() as con:
+            if restriction.row is None:
+                return await stored_occurrences(con, tenant)
+            counts: Counts = Counter()
+            reading = Reading(con, self._names, tenant, restriction, self._settings.query_time_limit)
+            async for entities in reading.entities():
+                count(counts, entities)
+            return counted_occurrences(counts)

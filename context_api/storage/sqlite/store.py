@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from context_api.settings import StorageSettings
 from context_api.storage.codec import entity_key
-from context_api.storage.discovery import Discovery, Occurrence, counted_occurrences
+from context_api.storage.discovery import Counts, Discovery, Occurrence, count, counted_occurrences
 from context_api.storage.port import (
     DEFAULT_TENANT,
     Change,
@@ -157,9 +158,9 @@ class SqliteStore(Discovery):
         await self.expire(time.time_ns() // 1000)
         if restriction.row is None:
             return await self._readers.run(partial(stored_occurrences, tenant=tenant))
-        return await self._readers.run(
-            lambda con: counted_occurrences(Reading(con, self._names, tenant, restriction).entities())
-        )
+        counts: Counts = Counter()
+        await self._readers.run(lambda con: count(counts, Reading(con, self._names, tenant, restriction).entities()))
+        return counted_occurrences(counts)
 
     def _read_only(self) -> sqlite3.Connection:
         return connect(self._path, read_only=True)

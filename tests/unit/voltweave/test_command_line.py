@@ -264,6 +264,21 @@ def test_what_names_no_sqlite_file_is_refused(url: str) -> None:
         check_database(url)
 
 
+@pytest.mark.parametrize(
+    ("database", "replica", "said"),
+    [
+        ("sqlite:///v.db", "postgresql://me:secret@h/v", "is no replica of sqlite:///v.db"),
+        ("postgresql://h/v", "sqlite:///v.db", "sqlite:///v.db is no replica of postgresql://h/v"),
+        ("postgresql://h/v", "postgresql://me:secret@h:none/v", "cannot be read"),
+    ],
+)
+def test_what_is_no_replica_is_refused(monkeypatch: pytest.MonkeyPatch, database: str, replica: str, said: str) -> None:
+    monkeypatch.setenv("VOLTWEAVE_DATABASE_REPLICA", replica)
+    with pytest.raises(Refused, match=said) as refused:
+        broker_settings(None, None, database)
+    assert "secret" not in str(refused.value)
+
+
 def test_the_command_line_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VOLTWEAVE_PORT", "7777")
     database = f"sqlite:///{tmp_path}/v.db"
