@@ -10,51 +10,14 @@ from typing import Any
 import pytest
 
 from context_api.storage.codec import entity_key
-from context_api.storage.port import Change, Tenant
+from context_api.storage.port import Tenant
 from context_api.storage.sqlite.batch import Batch, Counters
 from context_api.storage.sqlite.file import connect, prepare_schema
 from context_api.storage.sqlite.lookup import Lookup
 from context_api.storage.sqlite.names import Names
 from context_api.storage.sqlite.query import Statement, compile_count, compile_query
-from ngsild.entity import Entity
-from ngsild.query import (
-    EVERYTHING,
-    EntityQuery,
-    Selector,
-    parse_geo,
-    parse_order_by,
-    parse_q,
-    parse_scope_q,
-    parse_type_selection,
-)
-
-CIM = "https://w3id.org/voltweave/cim#"
-TENANT = Tenant(2, "plan")
-NOW = 1_600_000_000_000_000
-
-
-class CimTerms:
-    def expand(self, name: str) -> str:
-        return name if ":" in name else CIM + name
-
-    def compact(self, iri: str) -> str:
-        return iri.removeprefix(CIM)
-
-
-TERMS = CimTerms()
-
-
-def car(number: int) -> Entity:
-    """Return a car whose second speed counts down, so that the order of speeds is not that of keys or ids."""
-    speeds = [{"type": "Property", "value": 1000 - number}, {"type": "Property", "value": 5000, "datasetId": "urn:d:1"}]
-    point = {"type": "GeoProperty", "value": {"type": "Point", "coordinates": [number / 100, 1]}}
-    attributes: dict[str, Any] = {
-        CIM + "speed": speeds,
-        CIM + "name": {"type": "Property", "value": f"car {number:03}"},
-        CIM + "location": point,
-    }
-    kind = "Car" if number % 2 else "Home"
-    return Entity(f"urn:e:{number:03}", [CIM + kind], attributes, [f"/S/s{number % 10}"], created_at=NOW)
+from ngsild.query import EVERYTHING, EntityQuery, parse_geo, parse_order_by, parse_scope_q
+from tests.contract.cars import NOW, TENANT, TERMS, creations, query
 
 
 @pytest.fixture(scope="module")
@@ -65,17 +28,12 @@ def lookup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lookup]:
         names = Names()
         con.execute("BEGIN")
         batch = Batch(con, names, Counters.load(con))
-        for entity in map(car, range(300)):
-            batch.add(TENANT, entity_key("plan", entity.id), Change(entity.id, None, entity, NOW, "create"), None)
+        for change in creations():
+            batch.add(TENANT, entity_key(TENANT.name, change.entity_id), change, None)
         batch.flush()
         con.execute("COMMIT")
         names.committed()
         yield Lookup(con, names, TENANT)
-
-
-def query(q: str | None = None, types: str | None = "Car", **members: Any) -> EntityQuery:
-    selectors = () if types is None else (Selector(types=parse_type_selection(types, TERMS)),)
-    return EntityQuery(selectors, q=None if q is None else parse_q(q, TERMS), **members)
 
 
 def compiled(lookup: Lookup, asked: EntityQuery, **page: Any) -> Statement:
