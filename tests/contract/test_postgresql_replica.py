@@ -1,4 +1,4 @@
-"""A read-only replica of a PostgreSQL database: it answers discovery, the primary everything else."""
+"""A read-only replica of a PostgreSQL database: it answers queries and discovery, the primary the rest."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from benchmarks.postgres import PostgresServer, execute, query
 from benchmarks.processes import free_port
 from context_api.settings import StorageSettings
+from context_api.storage.codec import decode
 from context_api.storage.migrations import HEAD
 from context_api.storage.port import Change, Outcome, StorageError
 from context_api.storage.postgres.store import PostgresStore
 from ngsild.entity import Entity
-from ngsild.query import EVERYTHING
+from ngsild.query import EVERYTHING, EntityQuery
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +33,11 @@ async def types(store: PostgresStore) -> set[str]:
     return set(await store.types(await store.tenant(None, create=False), EVERYTHING))
 
 
+async def queried(store: PostgresStore) -> list[str]:
+    page = await store.query(await store.tenant(None, create=False), EntityQuery(), EVERYTHING, 10, 0, True)
+    return sorted(decode(row).id for row in page.rows)
+
+
 async def arrived(store: PostgresStore, number: int) -> None:
     """Wait until the replica has a type."""
     deadline = time.monotonic() + LONGEST_S
@@ -44,7 +50,9 @@ def replica_url(replica: PostgresServer, url: str) -> str:
     return replica.url(url.rpartition("/")[2])
 
 
-async def test_discovery_is_answered_by_the_replica(postgres_url: str, postgres_replica: PostgresServer) -> None:
+async def test_queries_and_discovery_are_answered_by_the_replica(
+    postgres_url: str, postgres_replica: PostgresServer
+) -> None:
     url = replica_url(postgres_replica, postgres_url)
     store = PostgresStore(StorageSettings(database=postgres_url, database_replica=url))
     await store.start()
@@ -56,13 +64,16 @@ async def test_discovery_is_answered_by_the_replica(postgres_url: str, postgres_
         await store.roll_up()
         tenant = await store.tenant(None, create=False)
         assert await types(store) == {"urn:t:1"}
+        assert await queried(store) == ["urn:e:1"]
         assert await store.read(tenant, ["urn:e:2"]) != [None]
         execute(url, "SELECT pg_wal_replay_resume()")
         await arrived(store, 2)
+        assert await queried(store) == ["urn:e:1", "urn:e:2"]
 
         await asyncio.to_thread(postgres_replica.kill)
-        with pytest.raises(StorageError):
-            await types(store)
+        for ask in (types, queried):
+            with pytest.raises(StorageError):
+                await ask(store)
         await create(store, 3)
         await asyncio.to_thread(postgres_replica.start)
         await arrived(store, 3)

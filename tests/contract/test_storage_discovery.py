@@ -7,10 +7,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
-from context_api.storage.port import AttributeInfo, TypeInfo
+from context_api.storage.port import AttributeInfo, Change, TypeInfo
+from ngsild.entity import Entity
+from ngsild.problems import TooComplexQuery
 from ngsild.query import EVERYTHING, HasType, Restriction
+from ngsild.query.ast import Equal, Number, Path
 
 pytestmark = pytest.mark.anyio
 
@@ -92,13 +96,41 @@ async def test_hidden_attributes_are_absent(town: Any) -> None:
     assert await town.store.attributes(town.tenant, readable) == {SITE: {BAY}}
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_hidden_entities_are_absent(town: Any) -> None:
     restriction = Restriction(row=HasType((frozenset({BUS}),)), hidden=frozenset({RANGE}))
     assert await town.store.types(town.tenant, restriction) == {VEHICLE: {SOC}, BUS: {SOC}}
     soc = AttributeInfo(SOC, 1, frozenset({"ListProperty"}), frozenset({VEHICLE, BUS}))
     assert await town.store.attribute_info(town.tenant, SOC, restriction) == soc
     assert await town.store.type_info(town.tenant, BAY, restriction) is None
+
+
+async def test_many_visible_entities_are_counted(broker: Any) -> None:
+    many = [broker.entity(f"{n}", {"soc": number(n)}, types=[BUS if n % 2 else BAY]) for n in range(900)]
+    await broker.create(*many)
+    restriction = Restriction(row=HasType((frozenset({BUS}),)))
+    buses = TypeInfo(BUS, 450, {SOC: frozenset({"Property"})})
+    assert await broker.store.type_info(broker.tenant, BUS, restriction) == buses
+    assert await broker.store.types(broker.tenant, restriction) == {BUS: {SOC}}
+
+
+async def test_counting_takes_no_longer_than_a_query_may(postgresql_database: Any) -> None:
+    store = postgresql_database.store(query_time_limit=0.5)
+    await store.start()
+    other = await asyncpg.connect(postgresql_database.url)
+    try:
+        entity = Entity("urn:e:1", [BUS], {SOC: number(1)}, created_at=1)
+        tenant = await store.tenant(None, create=False)
+        await store.write(tenant, [Change(entity.id, None, entity, 1, "create")])
+        restriction = Restriction(row=Equal(Path(SOC), (Number(1),)))
+        assert await store.types(tenant, restriction) == {BUS: {SOC}}
+        await other.execute("BEGIN; LOCK TABLE value")
+        with pytest.raises(TooComplexQuery):
+            await store.types(tenant, restriction)
+        await other.execute("ROLLBACK")
+        assert await store.types(tenant, restriction) == {BUS: {SOC}}
+    finally:
+        await other.close()
+        await store.close()
 
 
 async def discovered(broker: Any) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from context_api.storage.postgres.expiry import expired_changes
 from context_api.storage.postgres.names import Names
 from context_api.storage.postgres.occurrences import roll_up, stored_occurrences
 from context_api.storage.postgres.preparing import Preparation
-from context_api.storage.postgres.reading import Reading, Stream
+from context_api.storage.postgres.reading import Reading, Stream, limited
 from context_api.storage.postgres.reads import Reads
 from context_api.storage.postgres.records import PostgresRecords
 from context_api.storage.postgres.revision import check_replica, check_revision
@@ -175,7 +175,8 @@ class PostgresStore(Discovery):
             if restriction.row is None:
                 return await stored_occurrences(con, tenant)
             counts: Counts = Counter()
-            reading = Reading(con, self._names, tenant, restriction, self._settings.query_time_limit)
-            async for entities in reading.entities():
-                count(counts, entities)
+            time_limit = self._settings.query_time_limit
+            async with limited(time_limit):
+                async for entities in Reading(con, self._names, tenant, restriction, time_limit).entities():
+                    count(counts, entities)
             return counted_occurrences(counts)
