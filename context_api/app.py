@@ -24,6 +24,7 @@ from context_api.kept_answers import KeptAnswers
 from context_api.leases import Leases
 from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
+from context_api.outage import Outage
 from context_api.routes import (
     discovery,
     entities,
@@ -64,7 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for name in context_names():
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))
-    broker = Broker(store, contexts, settings, telemetry_iris(), KeptAnswers(store.records, settings.idempotency))
+    answers = KeptAnswers(store.records, settings.idempotency)
+    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store))
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS]
     found += documentation(found)
     app = FastAPI(
@@ -94,6 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         await broker.store.start()
         stack.push_async_callback(broker.store.close)
+        stack.push_async_callback(broker.outage.close)
         await broker.contexts.start()
         stack.push_async_callback(broker.contexts.close)
         if _has_role(broker.settings, "jobs"):

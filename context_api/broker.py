@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from context_api.contexts.registry import ContextRegistry
 from context_api.kept_answers import KeptAnswers
+from context_api.outage import Outage
 from context_api.settings import Settings
 from context_api.storage.port import Store
 from ngsild.context import TermMap, core_terms
@@ -23,6 +24,8 @@ class Broker:
     """Attributes whose late values go to history only (decision 7)."""
     answers: KeptAnswers
     """Answers kept for idempotency keys (decision 9)."""
+    outage: Outage
+    """Where operations and jobs say that the storage failed them."""
 
     @property
     def core(self) -> TermMap:

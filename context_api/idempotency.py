@@ -9,7 +9,6 @@ import hashlib
 import re
 from dataclasses import replace
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
@@ -29,8 +28,6 @@ from ngsild.problems import (
     InternalError,
     Problem,
 )
-
-log = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
 #: Who sends a request, as long as nobody is authenticated.
@@ -101,9 +98,9 @@ async def _carry_out(call: Call, handler: Handler, text: str) -> Response:
         raise
     try:
         await broker.answers.keep(key, found, response, broker.now())
-    except StorageError:
+    except StorageError as error:
         # The write is committed, and its client is told so; the key stays reserved for its time.
-        log.exception("answer could not be kept", operation=call.operation.id)
+        broker.outage.met(error, "keeping an answer")
     return response
 
 

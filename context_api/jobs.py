@@ -8,6 +8,7 @@ import structlog
 
 from context_api.broker import Broker
 from context_api.leases import Leases
+from context_api.storage.port import StorageError
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,8 @@ async def run_jobs(broker: Broker, leases: Leases) -> None:
         try:
             if await leases.hold(_SWEEP, max(_LEAST_SECONDS, _ROUNDS * interval)):
                 await _sweep(broker)
+        except StorageError as error:
+            broker.outage.met(error, _SWEEP)
         except Exception:
             log.exception("sweep failed")
 

@@ -84,8 +84,8 @@ class Load:
             async for chunk in chunks:
                 await self._write(chunk)
                 self.loaded.lines = chunk.last
-        except StorageError:
-            log.exception("storage failed during a load", lines=self.loaded.lines)
+        except StorageError as error:
+            self._broker.outage.met(error, "load")
             self.loaded.failure = Unavailable("the storage cannot be used at the moment; go on after the lines treated")
         except ClientDisconnect:
             log.info("load interrupted by its client", lines=self.loaded.lines)

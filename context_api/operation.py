@@ -142,8 +142,8 @@ class Resource:
             return problem_answer(problem)
         except (ClientDisconnect, asyncio.CancelledError):
             raise
-        except StorageError:
-            log.exception("storage failed", operation=operation.id)
+        except StorageError as error:
+            request.app.state.broker.outage.met(error, operation.id)
             return problem_answer(Unavailable("the storage cannot be used at the moment; try again later"))
         except Exception:
             log.exception("operation failed", operation=operation.id)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,13 @@ _DELIVERED = re.compile(r"(\d+) entities delivered")
 
 
 class Broker:
-    """`voltweave serve` on a port and a SQLite file that outlive the process."""
+    """`voltweave serve` on a port and a database that outlive the process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str | None = None, options: Sequence[str] = ()) -> None:
+        """Take a folder for its log, a database in the place of a SQLite file there, and options of the command."""
         self.folder = folder
         self.database = folder / "broker.db"
+        self.options = ["--database", database_url or f"sqlite:///{self.database}", *options]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -41,7 +43,7 @@ class Broker:
 
     def start(self) -> None:
         """Start the process; it may take a second until it answers."""
-        command = ["serve", "--port", str(self.port), "--database", f"sqlite:///{self.database}"]
+        command = ["serve", "--port", str(self.port), *self.options]
         with (self.folder / "broker.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "voltweave", *command], env=os.environ | ENVIRONMENT, stdout=log, stderr=log
@@ -50,12 +52,13 @@ class Broker:
     def wait_until_ready(self) -> None:
         """Wait until it answers."""
         deadline = time.monotonic() + 60
-        while not self._is_ready():
+        while not self.is_ready():
             assert self.process is not None and self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Tell whether it answers and can use its database."""
         try:
             return httpx.get(f"{self.url}/q/health/ready", timeout=5).status_code == 200
         except httpx.TransportError:
@@ -67,6 +70,12 @@ class Broker:
             self.process.send_signal(number)
             self.process.wait(30)
             self.process = None
+
+    def workers(self) -> list[int]:
+        """Return the ids of the processes that it started."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text(encoding="utf-8").split()]
 
     def log(self) -> str:
         """Return what it printed."""
@@ -99,17 +108,21 @@ class Broker:
 
 
 @contextmanager
-def broker(folder: Path) -> Iterator[Broker]:
-    """Run a broker on a new file in a folder."""
+def broker(folder: Path, database_url: str | None = None, options: Sequence[str] = ()) -> Iterator[Broker]:
+    """Run a broker, on a new file in a folder unless a database is given."""
     folder.mkdir(parents=True, exist_ok=True)
-    running = Broker(folder)
+    running = Broker(folder, database_url, options)
     running.start()
     try:
         running.wait_until_ready()
         yield running
     finally:
         if running.process is not None:
+            workers = running.workers()
             running.end(signal.SIGKILL)
+            for pid in workers:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)

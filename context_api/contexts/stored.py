@@ -14,7 +14,7 @@ import structlog
 
 from context_api.contexts.entries import Entry, Kind, now
 from context_api.contexts.storage import ContextStore
-from context_api.storage.port import Duplicate
+from context_api.storage.port import Duplicate, StorageError
 from ngsild.problems import BadRequestData
 
 log = structlog.get_logger(__name__)
@@ -147,9 +147,16 @@ class StoredContexts:
 
 
 async def _for_ever(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    out_of_step = False
     while True:
         await asyncio.sleep(seconds)
         try:
             await work()
+            out_of_step = False
+        except StorageError as error:
+            # Said once an outage.
+            if not out_of_step:
+                log.warning("stored @contexts are out of step with the database", error=str(error))
+            out_of_step = True
         except Exception:
             log.exception("stored @contexts could not be kept in step with the database")

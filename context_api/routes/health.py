@@ -7,6 +7,7 @@ from starlette.responses import Response
 from context_api.answers import plain
 from context_api.broker import Broker
 from context_api.operation import Answer, Call, Operation
+from context_api.outage import check_storage
 from context_api.storage.port import StorageError
 
 
@@ -19,8 +20,7 @@ async def get_ready(call: Call) -> Response:
     """Answer 200 when the store answers, else 503."""
     broker: Broker = call.state.broker
     try:
-        await broker.store.tenant(None, create=False)
-        await broker.store.read(await broker.store.tenant(None, create=False), ["urn:ngsi-ld:Health:ready"])
+        await check_storage(broker.store)
     except StorageError:
         return plain(503, {"status": "DOWN", "store": "DOWN"})
     return plain(200, {"status": "UP", "store": "UP"})

@@ -146,13 +146,13 @@ async def test_a_database_that_fails_is_503_and_logged_once(
         client.post(f"{BATCH}/create", json=[car(3)]),
         client.delete(f"{ENTITIES}/urn:x:1"),
     ]
-    for request in requests:
-        with capture_logs() as logs:
-            answer = await request
+    with capture_logs() as logs:
+        answers = [await request for request in requests]
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["storage failed"]
+    for answer in answers:
         assert answer.status_code == 503
         assert answer.json()["detail"] == "the storage cannot be used at the moment; try again later"
         assert "secret" not in answer.text
-        assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["storage failed"]
     monkeypatch.undo()
     assert (await client.get(f"{ENTITIES}/urn:x:1")).status_code == 200
     assert (await client.get(f"{ENTITIES}/urn:x:2")).status_code == 404
