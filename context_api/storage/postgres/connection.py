@@ -59,7 +59,8 @@ class Pool:
         with storage_errors():
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                # A floor would be restored in the background, with a traceback in the log for each failed try.
+                min_size=0,
                 max_size=self._size,
                 max_inactive_connection_lifetime=0,
                 statement_cache_size=_STATEMENTS,
@@ -74,6 +75,9 @@ class Pool:
                     **_PLANNER,
                 },
             )
+        # The first one shows whether there can be any.
+        async with self.connection():
+            pass
 
     async def close(self) -> None:
         """Close the connections; one that is still busy after ten seconds is cut."""
