@@ -1,7 +1,7 @@
 """Group commit on PostgreSQL (decision 11): writes that come while a group is stored make the next one.
 
-A group is one call of `vw_write`, all or nothing. Where a condition does not hold, the changes are judged against what
-is stored, those that fail are told so, and the others are written again.
+A group is one transaction, all or nothing, and holds each call of `write` whole. Where a condition does not hold, the
+changes are judged against what is stored, those that fail are told so, and the others are written again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from context_api.storage.postgres.writing import Keyed, LostRace, write
 
 _log = logging.getLogger(__name__)
 
-#: Changes in one transaction: enough to make a commit cheap, few enough that the first is not kept waiting.
+#: Changes in a transaction above which it takes no further call: enough to make a commit cheap, few enough that the
+#: first is not kept waiting.
 _GROUP = 2_000
 #: Times that a group is judged and written again before its changes are applied one after the other under locks.
 _TRIES = 3
@@ -39,6 +40,8 @@ class _Job:
     outcomes: list[Outcome | None]
     future: asyncio.Future[list[Outcome]]
     open: int
+    items: dict[bytes, _Item] = field(default_factory=dict)
+    """By key; a call has one change of an entity."""
 
     def settle(self, position: int, outcome: Outcome) -> None:
         self.outcomes[position] = outcome
@@ -68,7 +71,8 @@ class Committer:
         self._preparation = preparation
         self._locked = locked
         self._max_queued = max_queued
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[_Job] = deque()
+        self._queued = 0
         self._room = asyncio.Condition()
         self._running: asyncio.Task[None] | None = None
         self._closed = False
@@ -76,13 +80,16 @@ class Committer:
     async def write(self, tenant: Tenant, changes: Sequence[Change]) -> list[Outcome]:
         """Commit changes and return what became of each; wait before that while too much is queued."""
         async with self._room:
-            await self._room.wait_for(lambda: self._closed or len(self._queue) < self._max_queued)
+            await self._room.wait_for(lambda: self._closed or self._queued < self._max_queued)
         if self._closed:
             raise StorageError("the database has been closed")
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         job = _Job([None] * len(changes), future, len(changes))
         for position, change in enumerate(changes):
-            self._queue.append(_Item(tenant, entity_key(tenant.name, change.entity_id), change, job, position))
+            k = entity_key(tenant.name, change.entity_id)
+            job.items[k] = _Item(tenant, k, change, job, position)
+        self._queue.append(job)
+        self._queued += len(changes)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         # A caller that goes away does not undo what is queued.
@@ -106,15 +113,18 @@ class Committer:
             self._running = None
 
     def _take(self) -> list[_Item]:
-        """Take the next changes; a second one of the same entity waits for the group after."""
+        """Take the next calls, each whole; one with an entity of a call before it waits for the group after."""
         group: dict[bytes, _Item] = {}
-        later: deque[_Item] = deque()
+        later: list[_Job] = []
+        before: set[bytes] = set()
         while self._queue and len(group) < _GROUP:
-            item = self._queue.popleft()
-            if item.k in group:
-                later.append(item)
-            elif not item.job.future.cancelled():
-                group[item.k] = item
+            job = self._queue.popleft()
+            if job.items.keys().isdisjoint(before):
+                group |= job.items
+                self._queued -= len(job.items)
+            else:
+                later.append(job)
+            before.update(job.items)
         self._queue.extendleft(reversed(later))
         # All writers touch entities in one order, so that two of them never wait for each other; and neighbours in the
         # tables are written together.
@@ -147,27 +157,27 @@ class Committer:
             item.settle(Outcome.DONE)
 
     async def _judged(self, group: list[_Item]) -> list[_Item]:
-        """Settle the changes that fail, and those that need a transaction of their own; return the others."""
+        """Settle the changes that fail, and the calls that need a transaction of their own; return the others."""
         try:
             async with self._pool.connection() as con:
                 records = await con.fetch(_STORED, [UUID(item.k) for item in group])
-        except StorageError as error:
+        except Exception as error:
             _fail(group, error)
             return []
         stored = {k.bytes: Stored(*columns) for k, *columns in records}
         left: list[_Item] = []
-        expired: list[_Item] = []
+        swept: set[_Job] = set()
         for item in group:
             found = stored.get(item.k)
             outcome = judge(item.change, found)
             if outcome is not Outcome.DONE:
                 item.settle(outcome)
-            elif found is not None and found.holds_expired(item.change.at):
-                expired.append(item)
-            else:
-                left.append(item)
-        await self._apply_locked(expired)
-        return left
+                continue
+            left.append(item)
+            if found is not None and found.holds_expired(item.change.at):
+                swept.add(item.job)
+        await self._apply_locked([item for item in left if item.job in swept])
+        return [item for item in left if item.job not in swept]
 
     async def _apply_locked(self, group: list[_Item]) -> None:
         if not group:
