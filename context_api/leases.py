@@ -7,11 +7,12 @@ is done under one must do no harm when it is done twice.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from uuid import uuid4
 
 from sqlalchemy import delete, insert, or_, select, update
 
-from context_api.storage.port import Duplicate
+from context_api.storage.port import Duplicate, StorageError
 from context_api.storage.records import Records
 from context_api.storage.tables import lease
 
@@ -40,5 +41,6 @@ class Leases:
         return True
 
     async def release(self) -> None:
-        """Give back all that this process holds."""
-        await self._records.execute(delete(lease).where(lease.c.holder == self._holder))
+        """Give back all that this process holds; what the database cannot take back now runs out."""
+        with suppress(StorageError):
+            await self._records.execute(delete(lease).where(lease.c.holder == self._holder))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 
 import structlog
 
@@ -50,12 +51,13 @@ class StoredContexts:
             self._tasks.append(asyncio.create_task(_for_ever(_REFRESH_SECONDS, self.refresh)))
 
     async def close(self) -> None:
-        """Write the usage that is not written yet."""
+        """Write the usage that is not written yet, unless the database is away."""
         if self._tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._flush()
+            with suppress(StorageError):
+                await self._flush()
 
     async def refresh(self) -> None:
         """Read anew what is stored, unless nothing changed since."""
@@ -142,8 +144,13 @@ class StoredContexts:
         used, self._used = self._used, Counter()
         entries = [(self._by_id[i], hits) for i, hits in used.items() if i in self._by_id]
         usages = [(e.id, hits, e.last_usage) for e, hits in entries if not e.built_in]
-        if usages:
+        if not usages:
+            return
+        try:
             await self._store.record_usage(usages)
+        except StorageError:
+            self._used.update(used)
+            raise
 
 
 async def _for_ever(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
