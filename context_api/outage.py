@@ -43,8 +43,10 @@ class Outage:
 
     async def _until_over(self) -> None:
         began = time.monotonic()
-        await asyncio.sleep(_PROBE_SECONDS)
-        while not await self._works():
+        before = 0
+        # What was asked may work while others fail still: those that a replica answers, say, or that write.
+        while before != self._met or not await self._works():
+            before = self._met
             await asyncio.sleep(_PROBE_SECONDS)
         log.warning("storage works again", met=self._met, seconds=round(time.monotonic() - began, 1))
         self._met, self._watch = 0, None

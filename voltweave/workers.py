@@ -21,8 +21,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def become_worker(count: int) -> tuple[int, int]:
     """Start so many workers and return in each: its number and the process that watches over it.
 
-    The calling process stays behind as that one and does not return. It starts a killed worker again, until it comes up:
-    the database may be away at that moment. One of the first that ends by itself ends them all, and its exit code
+    The calling process stays behind as that one and does not return. It starts a killed worker again, until it comes
+    up: the database may be away at that moment. One of the first that ends by itself ends them all, and its exit code
     becomes that of the whole.
     """
     # What all workers need is read once and shared between them.
