@@ -147,12 +147,11 @@ class Committer:
     async def _write(self, group: list[_Item], copied: bool) -> None:
         if not group:
             return
-        rows = await self._preparation.rows(group)
         async with self._pool.connection() as con:
             if copied:
-                await copy(con, group, rows)
+                await copy(con, group, self._preparation)
             else:
-                await write(con, group, rows, swept=False)
+                await write(con, group, await self._preparation.rows(group), swept=False)
         for item in group:
             item.settle(Outcome.DONE)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
+from typing import overload
+
+from asyncpg.pgproto.pgproto import UUID
 
 from context_api.storage.postgres.connection import Pool
 from context_api.storage.postgres.names import Names
 from context_api.storage.postgres.partitions import Partitions
-from context_api.storage.postgres.writing import Keyed, gather, needed
+from context_api.storage.postgres.writing import Keyed, gather, gather_keyed, needed
 from context_api.storage.rows import Rows
 
 #: Above this many changes rows are gathered beside the event loop, which would stand still for milliseconds.
@@ -23,14 +27,23 @@ class Preparation:
         self._names = names
         self._partitions = Partitions()
 
-    async def rows(self, group: Sequence[Keyed]) -> Rows[int]:
-        """Return the rows of a group, ready to be written."""
+    @overload
+    async def rows(self, group: Sequence[Keyed]) -> Rows[int]: ...
+    @overload
+    async def rows(self, group: Sequence[Keyed], versions: Sequence[int]) -> Rows[UUID]: ...
+    async def rows(self, group: Sequence[Keyed], versions: Sequence[int] | None = None) -> Rows[int] | Rows[UUID]:
+        """Return the rows of a group, ready to be written.
+
+        They have the new versions of entities and their keys or, where the database gives the versions, the number of
+        the change, from 1 on, in the place of both.
+        """
         found = needed(group) if len(group) <= _INLINE else await asyncio.to_thread(needed, group)
         names = self._names.interned(found.iris, found.typesets)
         if names is None:
             async with self._pool.connection() as con:
                 names = await self._names.ensure(con, found.iris, found.typesets)
-        rows = gather(group, names) if len(group) <= _INLINE else await asyncio.to_thread(gather, group, names)
+        gathering = partial(gather, group, names) if versions is None else partial(gather_keyed, group, names, versions)
+        rows = gathering() if len(group) <= _INLINE else await asyncio.to_thread(gathering)
         absent = self._partitions.absent(line[3] for line in rows.history)
         if absent:
             async with self._pool.connection() as con:

@@ -95,6 +95,14 @@ def gather(group: Sequence[Keyed], names: Interned) -> Rows[int]:
     return rows
 
 
+def gather_keyed(group: Sequence[Keyed], names: Interned, versions: Sequence[int]) -> Rows[UUID]:
+    """Return the same rows with the keys of entities and their new versions."""
+    rows: Rows[UUID] = Rows(names)
+    for item, version in zip(group, versions, strict=True):
+        rows.add(item.tenant, UUID(item.k), item.change, version)
+    return rows
+
+
 async def write(con: Connection, group: Sequence[Keyed], rows: Rows[int], swept: bool) -> None:
     """Store a group; raise LostRace, with nothing stored, where a condition does not hold.
 
@@ -153,7 +161,7 @@ def _kind(change: Change) -> int:
     return _HISTORY if change.after is change.before else _UPDATE
 
 
-def geometry_columns(rows: Rows[int]) -> Columns:
+def geometry_columns(rows: Rows[Any]) -> Columns:
     """Return the geometries of a group as `GEOMETRY_COLUMNS` has them."""
     return _columns(map(_geometry, rows.geometry_inserts), 10)
 
