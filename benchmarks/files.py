@@ -15,6 +15,7 @@ from typing import Any
 
 from adapters.providers import load_provider
 from adapters.samples import sample_files, try_file
+from benchmarks.options import Options
 from benchmarks.processes import free_port, server
 from benchmarks.rows import Row
 
@@ -23,7 +24,7 @@ ROWS = 20_000
 _LONGEST_S = 600
 
 
-def measure() -> Iterator[Row]:
+def measure(_: Options) -> Iterator[Row]:
     """Yield rows a second, and CPU time a row of the adapter and of the broker."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sessions.csv"

@@ -12,6 +12,7 @@ from typing import Any, Final
 from adapters.mapping import CompiledMapping
 from adapters.providers import load_provider
 from adapters.samples import sample_files, try_file
+from benchmarks.options import Options
 from benchmarks.rows import Row
 
 PROVIDERS: Final = ("boulder-sessions", "dundee-sessions", "sap-sessions")
@@ -47,7 +48,7 @@ def records_a_second(mapping: CompiledMapping, records: list[Mapping[str, Any]],
     return len(records) / (time.process_time() - start)
 
 
-def measure() -> Iterator[Row]:
+def measure(_: Options) -> Iterator[Row]:
     """Yield the figures: each provider record by record, beside batches that make shared entities once."""
     for name in PROVIDERS:
         mapping, records = rows(name)

@@ -12,16 +12,20 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Response
 from pyld import jsonld
-from sqlalchemy import JSON, Float, ForeignKey, create_engine, select
+from sqlalchemy import JSON, ForeignKey, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 CORE = "https://uri.etsi.org/ngsi-ld/"
 CONTEXT: dict[str, Any] = {
-    "@vocab": "https://w3id.org/voltweave/cim#",
+    "@vocab": f"{CORE}default-context/",
     "id": "@id",
     "type": "@type",
     "Property": f"{CORE}Property",
+    "Relationship": f"{CORE}Relationship",
+    "GeoProperty": f"{CORE}GeoProperty",
     "value": f"{CORE}hasValue",
+    "object": {"@id": f"{CORE}hasObject", "@type": "@id"},
+    "coordinates": {"@id": "https://purl.org/geojson/vocab#coordinates", "@container": "@list"},
     "unitCode": f"{CORE}unitCode",
     "observedAt": {"@id": f"{CORE}observedAt", "@type": f"{CORE}DateTime"},
 }
@@ -41,12 +45,13 @@ class Entity(Base):
 
 
 class Attribute(Base):
-    """One attribute in expanded JSON-LD, with its number beside it for queries."""
+    """One attribute in expanded JSON-LD, with its number or text beside it for queries."""
 
     __tablename__ = "attribute"
     entity_id: Mapped[str] = mapped_column(ForeignKey("entity.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
-    number: Mapped[float | None] = mapped_column(Float, index=True)
+    number: Mapped[float | None] = mapped_column(index=True)
+    text: Mapped[str | None] = mapped_column(index=True)
     expanded: Mapped[list[Any]] = mapped_column(JSON)
 
 
@@ -55,9 +60,10 @@ def expand(document: dict[str, Any]) -> Entity:
     node = jsonld.expand(document, {"expandContext": CONTEXT})[0]
     entity = Entity(id=node.pop("@id"), type=node.pop("@type")[0])
     for name, expanded in node.items():
-        value = expanded[0][f"{CORE}hasValue"][0]["@value"]
+        value = expanded[0].get(f"{CORE}hasValue", [{}])[0].get("@value")
         number = float(value) if isinstance(value, int | float) else None
-        entity.attributes.append(Attribute(name=name, number=number, expanded=expanded))
+        text = value if isinstance(value, str) else None
+        entity.attributes.append(Attribute(name=name, number=number, text=text, expanded=expanded))
     return entity
 
 
@@ -98,10 +104,16 @@ def application(database: str) -> FastAPI:
 
     @app.get("/ngsi-ld/v1/entities")
     def query(type: str, q: str, limit: int) -> Any:
-        name, _, bound = q.partition(">=")
-        matching = select(Entity).join(Entity.attributes).where(Entity.type == iri(type), Attribute.name == iri(name))
+        above, equal = q.split(";")
+        number, _, bound = above.partition(">")
+        text, _, wanted = equal.partition("==")
+        matching = select(Entity).where(
+            Entity.type == iri(type),
+            Entity.attributes.any((Attribute.name == iri(number)) & (Attribute.number > float(bound))),
+            Entity.attributes.any((Attribute.name == iri(text)) & (Attribute.text == wanted.strip('"'))),
+        )
         with Session(engine) as session:
-            found = session.scalars(matching.where(Attribute.number >= float(bound)).order_by(Entity.id).limit(limit))
+            found = session.scalars(matching.order_by(Entity.id).limit(limit))
             return [compact(entity) for entity in found]
 
     @app.post("/ngsi-ld/v1/entityOperations/create", status_code=201)

@@ -92,6 +92,11 @@ class PostgresServer:
         """Return the URL of a database of this server."""
         return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def pid(self) -> int:
+        """Return the id of the process that started all others of the server, 0 where it does not run."""
+        return 0 if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start the process, unless it runs, and wait until it takes connections; after a kill it recovers first.
 
