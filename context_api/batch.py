@@ -7,6 +7,7 @@ occurrences of all ids make the nth round.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,10 @@ Step = Callable[[Entity | None, int], "Plan"]
 """(entity as stored, moment) -> what to do about it; raises the item's Problem."""
 ReadItem = Callable[[Any, Terms], tuple[str, Step]]
 """(item of the body, its terms) -> (entity id, what to do)."""
+
+
+#: Items that are read before other requests have their turn: some ten milliseconds.
+ITEMS_A_TURN = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ async def run_batch(
     rounds: list[dict[int, Step]] = []
     seen: dict[str, int] = {}
     for position, item in enumerate(items):
+        if (position + 1) % ITEMS_A_TURN == 0:
+            await asyncio.sleep(0)
         try:
             entity_id, step = read(item, terms(position))
         except Problem as problem:

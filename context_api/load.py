@@ -6,6 +6,7 @@ of its lines. A line that fails is reported and the others go on; what has been 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 
 from context_api.answers import dump
-from context_api.batch import ReadItem, Step, run_batch
+from context_api.batch import ITEMS_A_TURN, ReadItem, Step, run_batch
 from context_api.broker import Broker
 from context_api.lines import Lines
 from context_api.negotiation import RequestContext, item_context
@@ -100,7 +101,9 @@ class Load:
         numbers: list[int] = []
         terms: list[TermMap | Problem] = []
         failed: list[tuple[int, str | None, Problem]] = []
-        for number, line in chunk.numbered:
+        for nth, (number, line) in enumerate(chunk.numbered, 1):
+            if nth % ITEMS_A_TURN == 0:
+                await asyncio.sleep(0)
             try:
                 item = self._parsed(line)
             except Problem as problem:

@@ -6,13 +6,15 @@ every other skip becomes a failure.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.postgres"]
@@ -34,6 +36,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{NO_SHARED_DATA} (../shared/data beside the checkout, or VOLTWEAVE_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a module did to the logs, for the modules that look into them."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
 
 
 @pytest.hookimpl(tryfirst=True)
