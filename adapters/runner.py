@@ -123,9 +123,15 @@ class _Run:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read())
                 group.create_task(self._delivery.drain(lambda: self._reading))
-        except* AdapterError as errors:
-            error = _first_error(errors)
+        except BaseExceptionGroup as errors:
+            # Not except*: what its block raises comes out bare or in a group, as the version of Python 3.11 has it.
+            told, faults = errors.split(AdapterError)
+            if told is None:
+                raise
+            error = _first_error(told)
             await asyncio.to_thread(self._state.note_run, self._stream, str(error))
+            if faults is not None:
+                raise
             raise error from None
         finally:
             await self._expire()
