@@ -1,7 +1,7 @@
 """CPU time a request, and the memory of the largest process, with one, two and four workers on PostgreSQL.
 
-Requests that come together share statements and commits. So there are two figures: with the connections of all other
-benchmarks spread over the workers, and with as many for each worker.
+Requests that come together share statements and commits. So there are three figures: with one connection, where nothing
+is shared; with the connections of all other benchmarks spread over the workers; and with as many for each worker.
 """
 
 from __future__ import annotations
@@ -45,9 +45,13 @@ def _with(workers: int, running: PostgresServer, entities: int) -> dict[Measured
         found = {("largest process at rest", "MiB"): resident_mib(target.servers)}
         drive(target.url, requests.fill(), 1, {201})
         for scenario in (RETRIEVE, QUERY, PATCH, CREATE):
+            # Every connection of every worker plans each statement once; that is done before.
+            cpu_milliseconds(target, scenario, requests)
+            single = replace(scenario, connections=1, requests=scenario.requests // 2)
+            found[f"{scenario.what}, 1 connection", "CPU ms"], _ = cpu_milliseconds(target, single, requests)
             spread, _ = cpu_milliseconds(target, scenario, requests)
             found[f"{scenario.what}, {CONNECTIONS} connections", "CPU ms"] = spread
-            many = replace(scenario, connections=CONNECTIONS * workers)
+            many = replace(scenario, connections=CONNECTIONS * workers, requests=scenario.requests * workers)
             each = spread if workers == 1 else cpu_milliseconds(target, many, requests)[0]
             found[f"{scenario.what}, {CONNECTIONS} connections a worker", "CPU ms"] = each
         found["largest process after load", "MiB"] = resident_mib(target.servers)
