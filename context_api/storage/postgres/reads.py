@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from asyncpg.pgproto.pgproto import UUID
 
@@ -45,20 +45,23 @@ class Reads:
         future: asyncio.Future[Sequence[Any] | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((k, future))
         if len(self._lanes) < _LANES:
-            lane = asyncio.create_task(self._run())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            self._lanes.add(asyncio.create_task(self._run()))
         return future
 
     async def _run(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-            try:
-                await self._answer(group)
-            except Exception as error:
-                for _, future in group:
-                    if not future.done():
-                        future.set_exception(error)
+        lane = asyncio.current_task()
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                try:
+                    await self._answer(group)
+                except Exception as error:
+                    for _, future in group:
+                        if not future.done():
+                            future.set_exception(error)
+        finally:
+            # At once and not when the task is done: who asks in between would wait for a lane that looks no more.
+            self._lanes.discard(cast("asyncio.Task[None]", lane))
 
     async def _answer(self, group: list[tuple[bytes, asyncio.Future[Sequence[Any] | None]]]) -> None:
         async with self._pool.connection() as con:
