@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -50,12 +51,21 @@ def postgres_template(postgres_server: PostgresServer) -> str:
     return _TEMPLATE
 
 
+@contextmanager
+def postgres_database(server: PostgresServer, template: str = "template1") -> Iterator[str]:
+    """Give the URL of a new database with a name of its own, a copy of another one; it is dropped at the end."""
+    name = f"test_{next(_numbers)}"
+    server.start()
+    query(server.url(), f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield server.url(name)
+    finally:
+        server.start()
+        query(server.url(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
     """Give the URL of an empty database with the schema; it costs about a tenth of a second."""
-    name = f"test_{next(_numbers)}"
-    postgres_server.start()
-    query(postgres_server.url(), f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield postgres_server.url(name)
-    postgres_server.start()
-    query(postgres_server.url(), f"DROP DATABASE {name} WITH (FORCE)")
+    with postgres_database(postgres_server, postgres_template) as url:
+        yield url

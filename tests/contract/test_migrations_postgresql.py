@@ -20,6 +20,7 @@ from context_api.storage.port import StorageError
 from context_api.storage.postgres.migration import Facts, Migration, migrate
 from context_api.storage.postgres.store import PostgresStore
 from context_api.storage.tables import metadata
+from tests.postgres import postgres_database
 
 PASSWORD = "pa/ss@wo:rd?#%41"
 ONLY_ON_POSTGRESQL = {"occurrence_delta", "history_rest", "alembic_version"}
@@ -33,11 +34,8 @@ _COLUMNS = """
 @pytest.fixture
 def empty_url(postgres_server: PostgresServer) -> Iterator[str]:
     """Give the URL of a database with nothing in it."""
-    postgres_server.start()
-    query(postgres_server.url(), "CREATE DATABASE empty")
-    yield postgres_server.url("empty")
-    postgres_server.start()
-    query(postgres_server.url(), "DROP DATABASE empty WITH (FORCE)")
+    with postgres_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture
@@ -102,7 +100,7 @@ def test_a_migration_cut_off_leaves_nothing(empty_url: str, postgres_server: Pos
         await con.execute("CREATE TABLE epoch ()")
         running = asyncio.create_task(migrate(empty_url))
         while not await con.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = 'empty' AND wait_event_type = 'Lock'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ):
             assert not running.done()
             await asyncio.sleep(0.02)
@@ -159,7 +157,7 @@ def test_a_user_who_may_not_create_the_extension_is_told_what_an_administrator_d
     told = refusal(url)
     assert 'permission denied to create extension "postgis"' in told
     command = told.rpartition(": ")[2]
-    assert "database empty: CREATE EXTENSION postgis" in told
+    assert f"database {make_url(empty_url).database}: CREATE EXTENSION postgis" in told
     execute(empty_url, command)
     assert asyncio.run(migrate(url)) == Migration(None, HEAD)
     execute(empty_url, f"DROP OWNED BY {role}")
@@ -167,7 +165,7 @@ def test_a_user_who_may_not_create_the_extension_is_told_what_an_administrator_d
 
 def test_a_user_who_may_not_make_tables(empty_url: str, role: str) -> None:
     execute(empty_url, "CREATE EXTENSION postgis")
-    assert "the user must own database empty" in refusal(as_role(empty_url, role))
+    assert f"the user must own database {make_url(empty_url).database}" in refusal(as_role(empty_url, role))
 
 
 def test_tables_of_others_are_left_alone(empty_url: str) -> None:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.postgres import query as run_sql
 from context_api.storage.port import Tenant
 from ngsild.entity import Entity, attribute_of, instances
 from ngsild.query import EVERYTHING, EntityQuery, Restriction, matches, parse_geo, parse_order_by, parse_q
@@ -34,6 +33,7 @@ from tests.contract.query_cases import (
     square,
 )
 from tests.contract.query_worlds import ALL, PostgresWorld, SqliteWorld, World, postgres_world, sqlite_world
+from tests.postgres import postgres_database
 
 #: Three queries are asked in each.
 EXAMPLES: dict[type[World], int] = {SqliteWorld: 1_000, PostgresWorld: 700}
@@ -46,8 +46,8 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             yield found
         return
     server = request.getfixturevalue("postgres_server")
-    run_sql(server.url(), f"CREATE DATABASE parity TEMPLATE {request.getfixturevalue('postgres_template')}")
-    with postgres_world(server.url("parity")) as asked:
+    template = request.getfixturevalue("postgres_template")
+    with postgres_database(server, template) as url, postgres_world(url) as asked:
         yield asked
 
 

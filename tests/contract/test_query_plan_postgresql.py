@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.postgres import PostgresServer
-from benchmarks.postgres import query as run_sql
 from context_api.storage.port import Tenant
 from context_api.storage.postgres.connection import Connection
 from context_api.storage.postgres.lookup import prepare
@@ -17,6 +16,7 @@ from ngsild.query import EVERYTHING, EntityQuery, parse_geo, parse_order_by, par
 from ngsild.query.target import View
 from tests.contract.cars import NOW, TERMS, car, query
 from tests.contract.query_worlds import PostgresWorld, postgres_world
+from tests.postgres import postgres_database
 
 BY_KEY = "Index Scan using entity_pkey on entity x"
 NUM = "Index Scan using value_by_num on value d"
@@ -56,8 +56,7 @@ async def explained(con: Connection, sql: str, params: int) -> str:
 
 @pytest.fixture(scope="module")
 def cars(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Cars]:
-    run_sql(postgres_server.url(), f"CREATE DATABASE plans TEMPLATE {postgres_template}")
-    with postgres_world(postgres_server.url("plans")) as world:
+    with postgres_database(postgres_server, postgres_template) as url, postgres_world(url) as world:
         yield Cars(world)
 
 

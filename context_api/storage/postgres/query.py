@@ -145,10 +145,11 @@ class Translation:
 
     def has_but_numbers(self, attr: int) -> Statement:
         """Return the statement that tells whether an attribute has a value that is not a number."""
-        others = ["txt IS NOT NULL", "tim IS NOT NULL", "num IS NULL AND v.txt IS NULL AND v.tim IS NULL"]
-        others += [f"kind >= {MEMBER}", *(f"num = {held} AND v.kind = {int(Kind.BOOLEAN)}" for held in (0, 1))]
+        # Each has an index that answers it.
+        others = ["v.txt IS NOT NULL", "v.tim IS NOT NULL", "v.num IS NULL AND v.txt IS NULL AND v.tim IS NULL"]
+        others += [f"v.kind >= {MEMBER}", *(f"v.num = {held} AND v.kind = {int(Kind.BOOLEAN)}" for held in (0, 1))]
         found = [
-            self.conditions.exists(f"value v WHERE {types} AND v.attr = {attr} AND v.{other}")
+            self.conditions.exists(f"value v WHERE {types} AND v.attr = {attr} AND {other}")
             for types in self._each_typeset("v")
             for other in others
         ]

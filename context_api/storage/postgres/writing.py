@@ -118,7 +118,7 @@ async def write(con: Connection, group: Sequence[Keyed], rows: Rows[int], swept:
         raise
 
 
-def _arguments(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> Columns:
+def _arguments(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> list[Any]:
     return [
         *_entities(group, rows, swept),
         *_columns(((line[3], line[4]) for line in rows.changes), 2),
@@ -133,7 +133,7 @@ def _arguments(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> Columns:
     ]
 
 
-def _entities(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> Columns:
+def _entities(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> list[Any]:
     """Return the columns that have one member for each change."""
     lines: list[Line] = [(None,) * 9] * len(group)
     for key, _, _, typeset, scope, sys, created, modified, _, *rest in rows.entity_inserts:
@@ -148,7 +148,7 @@ def _entities(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> Columns:
         [change.at for change in changes],
         [item.tenant.id for item in group],
         [change.entity_id for change in changes],
-        swept,  # type: ignore[list-item]
+        swept,
         *_columns(lines, 9),
     ]
 

@@ -34,9 +34,9 @@ def test_plans_of_sqlite(tmp_path: Path) -> None:
 def test_plans_of_postgresql(postgres_server: PostgresServer) -> None:
     postgres_server.start()
     try:
-        retrieve, create = planned(targets.postgresql(postgres_server, "plans"), postgres_server)
+        retrieve, create = planned(targets.postgresql(postgres_server, "explained"), postgres_server)
     finally:
-        query(postgres_server.url(), "DROP DATABASE plans WITH (FORCE)")
+        query(postgres_server.url(), "DROP DATABASE explained WITH (FORCE)")
     (statement,) = retrieve.statements
     assert statement.plan.startswith("Nested Loop (actual rows=1 loops=1)")
     assert "Index Scan using entity_pkey on entity e" in statement.plan
