@@ -14,7 +14,7 @@ from benchmarks.options import Options
 from benchmarks.rows import Row, heading, line, provenance
 
 #: Minutes to hours each: they run only when they are named.
-LONG = frozenset({"million", "mixed", "statements", "workers"})
+LONG = frozenset({"million", "mixed", "workers"})
 Measure = Callable[[Options], Iterable[Row]]
 
 

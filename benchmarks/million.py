@@ -1,23 +1,29 @@
-"""A million entities loaded by one body of JSON lines into each database: rate, CPU, memory, and a query on them."""
+"""A million entities loaded by one body of JSON lines into each database: rate, CPU, memory, reads, and plans."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import orjson
 
 from benchmarks.client import drive
 from benchmarks.http import cpu_milliseconds
 from benchmarks.options import Options
+from benchmarks.plans import on_postgresql, on_sqlite
+from benchmarks.postgres import installed, postgres
 from benchmarks.processes import anonymous_mib, proportional_mib, resident_mib
 from benchmarks.rows import Row
 from benchmarks.scenarios import LOAD, QUERY, RETRIEVE, Requests
-from benchmarks.targets import Target, databases, voltweave
+from benchmarks.statements import operations, section, write_page
+from benchmarks.targets import Target, postgresql, sqlite, voltweave
+from context_api.storage.url import is_postgresql
 
 ENTITIES = 1_000_000
 #: The query may cost twice what it does on 10,000 entities.
@@ -26,19 +32,33 @@ _SAMPLE_S = 2
 
 
 def measure(options: Options) -> Iterator[Row]:
-    """Yield the figures of the load, then those of reads on what was loaded."""
+    """Yield the figures of the load and of reads on what was loaded, and write the page of statements.
+
+    Raises:
+        RuntimeError: PostgreSQL is not installed.
+    """
+    programs = installed()
+    if programs is None:
+        raise RuntimeError("the page needs PostgreSQL with PostGIS")
     entities = options.entities or ENTITIES
-    with tempfile.TemporaryDirectory() as folder, databases(Path(folder)) as found:
-        for database in found:
+    sections = []
+    # Names get their numbers in the order of a set: the same in every run.
+    same = mock.patch.dict(os.environ, PYTHONHASHSEED="0")
+    with same, tempfile.TemporaryDirectory() as folder, postgres(programs) as running:
+        for database in (sqlite(Path(folder)), postgresql(running, "voltweave")):
+            requests = Requests(entities, "million")
             with voltweave(database) as target:
-                requests = Requests(entities)
-                yield from load(target, requests)
-                yield _read(target, RETRIEVE.what, cpu_milliseconds(target, RETRIEVE, requests)[0], RETRIEVE.goal)
-                goal = None if QUERY.goal is None else QUERY.goal * _FACTOR
-                yield _read(target, QUERY.what, cpu_milliseconds(target, QUERY, requests)[0], goal)
+                yield from _load(target, requests)
+                yield from _reads(target, requests)
+            hot = operations(requests)
+            makes = list(hot.values())
+            on_server = is_postgresql(database.url)
+            found = on_postgresql(running, database, makes) if on_server else on_sqlite(database, makes)
+            sections.append(section(database, dict(zip(hot, found, strict=True))))
+    write_page(entities, sections)
 
 
-def load(target: Target, requests: Requests) -> Iterator[Row]:
+def _load(target: Target, requests: Requests) -> Iterator[Row]:
     """Create the vehicles and yield what it took.
 
     Raises:
@@ -60,8 +80,11 @@ def load(target: Target, requests: Requests) -> Iterator[Row]:
         yield Row(f"peak of the database's processes; {target.what}", max(database), "MiB")
 
 
-def _read(target: Target, what: str, value: float, goal: float | None) -> Row:
-    return Row(f"{what}; {target.what}", value, "CPU ms", {} if goal is None else {"goal": goal})
+def _reads(target: Target, requests: Requests) -> Iterator[Row]:
+    for scenario, factor in ((RETRIEVE, 1), (QUERY, _FACTOR)):
+        goal = {} if scenario.goal is None else {"goal": scenario.goal * factor}
+        milliseconds, _ = cpu_milliseconds(target, scenario, requests)
+        yield Row(f"{scenario.what}; {target.what}", milliseconds, "CPU ms", goal)
 
 
 @contextmanager
