@@ -330,15 +330,17 @@ async def stream_entities(
 ) -> AsyncIterator[list[Entity]]:
     """Yield all that Query Entities finds (clause 5.7.2) piece by piece; a limit of -1 is none."""
     to_skip, left = offset, limit
+    if left == 0:
+        return
     async for rows in broker.store.stream(tenant, query, restriction):
-        if left == 0:
-            return
         skipped = min(to_skip, len(rows))
         to_skip -= skipped
         taken = rows[skipped:] if left < 0 else rows[skipped : skipped + left]
         left -= len(taken) if left > 0 else 0
         if taken:
             yield [choose_datasets(_as_seen(decode(row), restriction), view.datasets) for row in taken]
+        if left == 0:
+            return
 
 
 async def linked_entities(

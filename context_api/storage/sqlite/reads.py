@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from context_api.storage.codec import decode, entity_key, living_row
@@ -19,11 +19,27 @@ from ngsild.entity import Entity
 from ngsild.query import EntityQuery, Restriction
 
 _COLUMNS = f"{ROW_COLUMNS}, expires_at, next_expiry"
+_KEY_BYTES = 16
 _RETRIEVE = f"SELECT {_COLUMNS} FROM entity WHERE k = ?"
 _PAGE_COLUMNS = """
     CAST(e.doc AS BLOB), CAST(e.sys AS BLOB), e.created_at, e.modified_at, e.version, e.owner,
     e.expires_at, e.next_expiry
 """
+
+
+class Keys:
+    """Keys of entities in 16 bytes each, where a list takes 60: a download holds those of all its matches."""
+
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        self._joined = bytearray()
+        for key in keys:
+            self._joined += key
+
+    def chunks(self, size: int) -> Iterator[list[bytes]]:
+        """Yield the keys in their order, `size` at a time."""
+        for start in range(0, len(self._joined), _KEY_BYTES * size):
+            piece = bytes(self._joined[start : start + _KEY_BYTES * size])
+            yield [piece[at : at + _KEY_BYTES] for at in range(0, len(piece), _KEY_BYTES)]
 
 
 class Reading:
@@ -47,10 +63,10 @@ class Reading:
             (total,) = statement.execute(self._con).fetchone()
             return Page(rows, total)
 
-    def keys(self, query: EntityQuery) -> list[bytes]:
+    def keys(self, query: EntityQuery) -> Keys:
         """Return the keys of all matches."""
         statement = compile_query(query, self._restriction, self._lookup, self._now)
-        return [k for (k,) in statement.execute(self._con)]
+        return Keys(k for (k,) in statement.execute(self._con))
 
     def entities(self) -> Iterator[Entity]:
         """Yield every entity that the caller may see."""

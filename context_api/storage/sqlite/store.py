@@ -128,14 +128,14 @@ class SqliteStore(Discovery):
     async def query_ids(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[str]]:
         """Yield the ids of all matching entities in chunks; those of one moment, less what has gone meanwhile."""
         keys = await self._readers.run(lambda con: Reading(con, self._names, tenant, restriction).keys(query))
-        for start in range(0, len(keys), _CHUNK):
-            yield await self._readers.run(partial(reads.ids_of, keys=keys[start : start + _CHUNK]))
+        for chunk in keys.chunks(_CHUNK):
+            yield await self._readers.run(partial(reads.ids_of, keys=chunk))
 
     async def stream(self, tenant: Tenant, query: EntityQuery, restriction: Restriction) -> AsyncIterator[list[Row]]:
         """Yield all matching rows in chunks: the matches of one moment, as they are when their turn comes."""
         keys = await self._readers.run(lambda con: Reading(con, self._names, tenant, restriction).keys(query))
-        for start in range(0, len(keys), _ROWS):
-            yield await self._readers.run(partial(reads.rows, keys=keys[start : start + _ROWS]))
+        for chunk in keys.chunks(_ROWS):
+            yield await self._readers.run(partial(reads.rows, keys=chunk))
 
     async def expire(self, now: int) -> int:
         """Delete the entities and attribute instances that expired before `now`; return how many entities changed."""
