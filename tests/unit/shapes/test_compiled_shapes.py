@@ -1,0 +1,124 @@
+"""Compiled shapes and the engine give the results of pySHACL, for right and wrong entities of every class.
+
+`make test-oracle` judges 2,000 entities of each class; here it is 100.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+from typing import Any
+
+import pyshacl
+import pytest
+from rdflib import RDF, SH, BNode, Graph, Literal, Node, URIRef
+
+import ontology
+from ngsild.context import compile_terms
+from ngsild.entity import Entity
+from ngsild.expand import expand_entity
+from ngsild.problems import Problem
+from ngsild.rdf import triples_of
+from ngsild.render import Representation
+from shapes import terms
+from shapes.compiler import Shapes
+from shapes.engine import Data, judge
+from shapes.oracle import shapes_graph
+from shapes.reader import read_shapes
+from shapes.shape import Result
+from tests.unit.shapes.generated_entities import EXAMPLES, entity
+
+COUNT = int(os.environ.get("VOLTWEAVE_ORACLE_ENTITIES", "100"))
+TERMS = compile_terms([ontology.context("cim")["@context"]])
+TARGETED = read_shapes(shapes_graph())
+SHAPES = Shapes(TARGETED)
+
+#: (focus node, component, severity, shape, value)
+Found = tuple[str, str, str, str, str]
+
+
+def entities(class_name: str) -> list[Entity]:
+    """Return entities that the broker would take."""
+    random = Random(class_name)
+    found: list[Entity] = []
+    while len(found) < COUNT:
+        try:
+            made = expand_entity(entity(class_name, len(found), random), TERMS, 0)
+            triples_of([made], Representation())
+        except Problem:
+            continue
+        found.append(made)
+    return found
+
+
+def node(term: str) -> Node:
+    if terms.is_iri(term):
+        return URIRef(term[1:-1])
+    literal = terms.as_literal(term)
+    if literal is None:
+        return BNode(term[2:])
+    if literal.language:
+        return Literal(literal.text, lang=literal.language)
+    return Literal(literal.text, datatype=None if term.endswith('"') else URIRef(literal.datatype))
+
+
+def term(node: Node | None) -> str:
+    if node is None:
+        return ""
+    if isinstance(node, BNode):
+        return f"_:{node}"
+    return terms.iri(str(node)) if isinstance(node, URIRef) else "literal"
+
+
+def by_pyshacl(triples: list[Any]) -> list[Found]:
+    graph = Graph()
+    for triple in triples:
+        subject, predicate, value = map(node, triple)
+        graph.add((subject, predicate, value))
+    _, report, _ = pyshacl.validate(graph, shacl_graph=shapes_graph(), inplace=True)
+    assert isinstance(report, Graph)
+    return sorted(
+        (
+            term(report.value(each, SH.focusNode)),
+            str(report.value(each, SH.sourceConstraintComponent)),
+            str(report.value(each, SH.resultSeverity)).rpartition("#")[2],
+            term(report.value(each, SH.sourceShape)),
+            term(report.value(each, SH.value)),
+        )
+        for each in report.subjects(RDF.type, SH.ValidationResult)
+    )
+
+
+def as_found(result: Result) -> Found:
+    value = result.value or ""
+    return result.focus, result.component, result.severity, result.shape, "literal" if value[:1] == '"' else value
+
+
+def by_engine(triples: list[Any]) -> list[Found]:
+    data = Data(triples)
+    nodes = [(each.shape, n) for each in TARGETED for target in each.targets for n in data.targets(target)]
+    return sorted(as_found(result) for shape, n in nodes for result in judge(data, shape, n))
+
+
+def without_labels(found: list[Found]) -> list[Found]:
+    """Return results in which blank nodes have no names, for those of two runs differ."""
+    return sorted(tuple("_" if part.startswith("_:") else part for part in each) for each in found)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("class_name", list(EXAMPLES))
+def test_results_are_those_of_pyshacl(class_name: str) -> None:
+    found = entities(class_name)
+    triples = triples_of(found, Representation())
+    exact = by_engine(triples)
+    assert exact == by_pyshacl(triples)
+    judged = [SHAPES.judge(each) for each in found]
+    compiled = [as_found(result) for results in judged for result in results]
+    assert without_labels(compiled) == without_labels(exact)
+    broken = sum(map(bool, judged))
+    assert COUNT / 10 <= broken <= COUNT * 0.9, "too few or too many entities break a shape to show anything"
+
+
+def test_a_conforming_example_is_never_in_doubt() -> None:
+    for class_name, example in EXAMPLES.items():
+        made = expand_entity(example, TERMS, 0)
+        assert SHAPES.judge(made) == [], class_name
