@@ -74,7 +74,7 @@ def _break(found: Json, random: Random) -> None:
         case 1:
             attribute.pop(random.choice([member for member in attribute if member != "type"] or ["type"]))
         case 2:
-            attribute[random.choice(list(attribute))] = random.choice(_ODD)
+            attribute[random.choice([*attribute] or ["value"])] = random.choice(_ODD)
         case 3:
             second = copy.deepcopy(attribute) | {"datasetId": "urn:ngsi-ld:Dataset:generated:2"}
             found[name] = [attribute, second]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from random import Random
 from typing import Any
 
@@ -33,6 +34,7 @@ TERMS = compile_terms([ontology.context("cim")["@context"]])
 TARGETED = read_shapes(shapes_graph())
 SHAPES = Shapes(TARGETED)
 
+RANGE = re.compile("(Min|Max)(In|Ex)clusive")
 #: (focus node, component, severity, shape, value)
 Found = tuple[str, str, str, str, str]
 
@@ -51,7 +53,9 @@ def entities(class_name: str) -> list[Entity]:
     return found
 
 
-def node(term: str) -> Node:
+def node(term: str) -> Node | None:
+    if not term:
+        return None
     if terms.is_iri(term):
         return URIRef(term[1:-1])
     literal = terms.as_literal(term)
@@ -67,14 +71,16 @@ def term(node: Node | None) -> str:
         return ""
     if isinstance(node, BNode):
         return f"_:{node}"
-    return terms.iri(str(node)) if isinstance(node, URIRef) else "literal"
+    if isinstance(node, URIRef):
+        return terms.iri(str(node))
+    # Literals are written in more than one way: their datatype will do.
+    return str(node.datatype) if isinstance(node, Literal) else ""
 
 
 def by_pyshacl(triples: list[Any]) -> list[Found]:
     graph = Graph()
     for triple in triples:
-        subject, predicate, value = map(node, triple)
-        graph.add((subject, predicate, value))
+        graph.add(tuple(map(node, triple)))  # type: ignore[arg-type]
     _, report, _ = pyshacl.validate(graph, shacl_graph=shapes_graph(), inplace=True)
     assert isinstance(report, Graph)
     return sorted(
@@ -90,14 +96,18 @@ def by_pyshacl(triples: list[Any]) -> list[Found]:
 
 
 def as_found(result: Result) -> Found:
-    value = result.value or ""
-    return result.focus, result.component, result.severity, result.shape, "literal" if value[:1] == '"' else value
+    return result.focus, result.component, result.severity, result.shape, term(node(result.value or ""))
 
 
 def by_engine(triples: list[Any]) -> list[Found]:
     data = Data(triples)
     nodes = [(each.shape, n) for each in TARGETED for target in each.targets for n in data.targets(target)]
     return sorted(as_found(result) for shape, n in nodes for result in judge(data, shape, n))
+
+
+def comparable(found: list[Found]) -> list[Found]:
+    """Return results less those on the range of a boolean: pySHACL takes true for 1, which SPARQL does not."""
+    return [each for each in found if not (RANGE.search(each[1]) and each[4].endswith("#boolean"))]
 
 
 def without_labels(found: list[Found]) -> list[Found]:
@@ -110,7 +120,7 @@ def test_results_are_those_of_pyshacl(class_name: str) -> None:
     found = entities(class_name)
     triples = triples_of(found, Representation())
     exact = by_engine(triples)
-    assert exact == by_pyshacl(triples)
+    assert comparable(exact) == comparable(by_pyshacl(triples))
     judged = [SHAPES.judge(each) for each in found]
     compiled = [as_found(result) for results in judged for result in results]
     assert without_labels(compiled) == without_labels(exact)
