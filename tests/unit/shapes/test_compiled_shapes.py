@@ -12,7 +12,7 @@ from typing import Any
 
 import pyshacl
 import pytest
-from rdflib import RDF, SH, BNode, Graph, Literal, Node, URIRef
+from rdflib import SH, BNode, Graph, Literal, Node, URIRef
 
 import ontology
 from ngsild.context import compile_terms
@@ -91,7 +91,7 @@ def by_pyshacl(triples: list[Any]) -> list[Found]:
             term(report.value(each, SH.sourceShape)),
             term(report.value(each, SH.value)),
         )
-        for each in report.subjects(RDF.type, SH.ValidationResult)
+        for each in report.objects(None, SH.result)
     )
 
 
