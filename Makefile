@@ -49,6 +49,7 @@ docs: setup ## write the generated pages and build the site into site/
 
 model: setup ## generate contexts, shapes, example skeletons and reference pages from the ontology
 	$(BIN)/python -m ontology.generate
+	$(BIN)/python -m shapes.generate
 
 format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

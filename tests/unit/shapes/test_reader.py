@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pyshacl
 import pytest
 from rdflib import SH, Graph
@@ -13,7 +14,11 @@ from ngsild.entity import Entity
 from ngsild.expand import expand_entity
 from ngsild.rdf import n_triples, triples_of
 from ngsild.render import Representation
+from shapes import DOCUMENT
 from shapes.compiler import Shapes
+from shapes.document import from_document
+from shapes.generate import document
+from shapes.oracle import shapes_graph
 from shapes.reader import RefusedShape, read_shapes
 from shapes.shape import Targeted
 
@@ -190,3 +195,8 @@ def test_a_result_names_attribute_dataset_and_message() -> None:
     ).judge(CARS[5])
     assert (found.attribute or "").endswith("/speed")
     assert (found.dataset, found.message, found.severity) == ("urn:d:1", "too fast", "Violation")
+
+
+def test_the_document_of_shapes_is_what_the_turtle_says() -> None:
+    assert document() == DOCUMENT.read_bytes(), "run `make model`"
+    assert from_document(orjson.loads(DOCUMENT.read_bytes())) == read_shapes(shapes_graph())
