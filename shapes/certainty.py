@@ -99,7 +99,19 @@ class Certainty:
     """Makes texts; what they need beside `x` is kept in `names`."""
 
     def __init__(self) -> None:
-        self.names: dict[str, Any] = {"WELL": _WELL_FORMED.match, "plain": _is_plain, "cells": _cells, "many": _many}
+        self.names: dict[str, Any] = {
+            "WELL": _WELL_FORMED.match,
+            "plain": _is_plain,
+            "cells": _cells,
+            "many": _many,
+            "present": _is_present,
+        }
+            "WELL": _WELL_FORMED.match,
+            "plain": _is_plain,
+            "cells": _cells,
+            "many": _many,
+            "present": _is_present,
+        }
         self._numbered: dict[Any, str] = {}
 
     def name(self, value: Any, key: Any = None) -> str:
@@ -255,11 +267,14 @@ class Certainty:
     # Nodes: JSON objects as values
 
     def _of_node(self, member: str, constraints: Sequence[Constraint]) -> str | None:
-        """Of a value that is an object: a blank node, or a geometry of given types."""
+        """Of a value that is there, or is an object: a blank node, or a geometry of given types."""
         asked = {c.name: c.value for c in constraints}
         if member != "value" or not _one(asked):
             return None
         left = {name: value for name, value in asked.items() if name not in ("minCount", "maxCount")}
+        if not left:
+            single = "type(v) is not list and " if "maxCount" in asked else ""
+            return f"x['type'] == 'Property' and {single}present(v)"
         if left == {"nodeKind": ("BlankNode",)}:
             return "x['type'] == 'Property' and type(v) is dict and cells(v)"
         if left.keys() == {"or"}:
@@ -339,6 +354,13 @@ def _is_plain(x: dict[str, Any]) -> bool:
 def _cells(value: dict[str, Any]) -> bool:
     """Tell whether an object is surely a blank node whose members mean no more than they say."""
     return all(":" in key or key == "type" for key in value)
+
+
+def _is_present(value: Any) -> bool:
+    """Tell whether a value is surely a node or several: a scalar, an object, or an array of them."""
+    if type(value) is list:
+        return bool(value) and all(map(_is_present, value))
+    return _cells(value) if type(value) is dict else value is not None
 
 
 def _many(value: Any, test: Callable[[Any], bool]) -> bool:

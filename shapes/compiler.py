@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ngsild.entity import Attribute, Entity
-from ngsild.rdf import triples_of
+from ngsild.rdf import Triple, triples_of
 from ngsild.render import Representation
 from shapes import terms
 from shapes.certainty import Certainty
@@ -39,6 +39,8 @@ class Shapes:
     def __init__(self, targeted: Iterable[Targeted]) -> None:
         self._targeted = tuple(targeted)
         self._by_types: dict[tuple[str, ...], _Compiled] = {}
+        targets = [target for each in self._targeted for target in each.targets]
+        self._classes = frozenset(target.term for target in targets if target.kind == "class")
 
     def judge(self, entity: Entity) -> list[Result]:
         """Return what breaks a shape, most grave first.
@@ -52,6 +54,26 @@ class Shapes:
             compiled = self._by_types[types] = _compile(self._targeted, types)
         doubts = compiled.doubts(entity.attributes)
         return compiled.results(entity, doubts) if doubts else []
+
+    def is_about(self, types: Iterable[str]) -> bool:
+        """Tell whether a shape is about entities of one of these types."""
+        return not {terms.iri(each) for each in types}.isdisjoint(self._classes)
+
+    def judge_graph(self, triples: Iterable[Triple]) -> Iterator[tuple[str, list[Result]]]:
+        """Yield the id of every entity in a graph that a shape is about, with what breaks a shape in it.
+
+        Only the engine judges; that is slow, but a graph may hold what the stored form does not.
+        """
+        data = Data(triples)
+        found: dict[str, list[Result]] = {}
+        for each in self._targeted:
+            for node in {n: None for target in each.targets for n in data.targets(target)}:
+                entity = data.root(node)
+                for one in judge(data, each.shape, node):
+                    found.setdefault(entity, []).append(_placed(one, data))
+                found.setdefault(entity, [])
+        for entity, results in found.items():
+            yield terms.text_of(entity) or entity, sorted(results, key=_gravity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +100,7 @@ class _Compiled:
                 found.append(result(shape, absence, focus))
             else:
                 found += judge(data(), shape, focus)
-        found = [_placed(each, data) for each in found]
-        return sorted(found, key=lambda each: (SEVERITIES.index(each.severity), each.shape, each.focus))
+        return sorted((_placed(each, data()) for each in found), key=_gravity)
 
     def _results_elsewhere(self, data: Data) -> Iterator[Result]:
         for each in self.elsewhere:
@@ -100,10 +121,14 @@ class _Lazy:
         return self._data
 
 
-def _placed(found: Result, data: _Lazy) -> Result:
+def _gravity(found: Result) -> tuple[int, str, str]:
+    return SEVERITIES.index(found.severity), found.shape, found.focus
+
+
+def _placed(found: Result, data: Data) -> Result:
     """Say to which attribute and dataset of the entity a result belongs."""
     if terms.is_blank(found.focus):
-        attribute, dataset = data().owner(found.focus)
+        attribute, dataset = data.owner(found.focus)
         return replace(found, attribute=attribute, dataset=dataset)
     path = found.path.steps[0] if isinstance(found.path, Steps) else found.path
     return replace(found, attribute=path.predicate[1:-1]) if isinstance(path, Step) else found

@@ -40,6 +40,7 @@ class Data:
         self._index: dict[Term, dict[Term, dict[Term, None]]] = {}
         for subject, predicate, value in triples:
             self._index.setdefault(subject, {}).setdefault(predicate, {})[value] = None
+        self._above: dict[Term, tuple[Term, Term]] | None = None
 
     def values(self, subject: Term, predicate: Term) -> Iterable[Term]:
         """Return the objects of a subject and a predicate, each once."""
@@ -63,13 +64,30 @@ class Data:
 
     def owner(self, node: Term) -> tuple[str | None, str | None]:
         """Return the first-level attribute that a blank node belongs to, and the datasetId of its instance."""
-        above = {value: (s, p) for s, found in self._index.items() for p, values in found.items() for value in values}
-        predicate = None
-        instance = node
+        above, predicate, instance = self._holders(), None, node
         while terms.is_blank(node) and node in above:
             instance, (node, predicate) = node, above[node]
         datasets = [terms.text_of(term) for term in self.values(instance, _DATASET)]
         return (None if predicate is None else predicate[1:-1]), (datasets[0] if datasets else None)
+
+    def root(self, node: Term) -> Term:
+        """Return the entity that a node belongs to."""
+        above = self._holders()
+        while terms.is_blank(node) and node in above:
+            node, _ = above[node]
+        return node
+
+    def _holders(self) -> dict[Term, tuple[Term, Term]]:
+        """Return by each blank node the subject and predicate that lead to it."""
+        if self._above is None:
+            self._above = {
+                value: (subject, predicate)
+                for subject, found in self._index.items()
+                for predicate, values in found.items()
+                for value in values
+                if terms.is_blank(value)
+            }
+        return self._above
 
     def along(self, path: Path, start: Term) -> Values:
         """Return the value nodes of a path, each once."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 from rdflib import RDF, RDFS, SH, BNode, Graph, Literal, Node, URIRef
 from rdflib.collection import Collection
 
+from ngsild.rdf import Triple
 from shapes import NAMESPACE, terms
 from shapes.shape import (
     SEVERITIES,
@@ -63,6 +64,23 @@ def read_shapes(graph: Graph) -> list[Targeted]:
     found = {node for predicate in _TARGETS for node in graph.subjects(predicate)}
     found |= {node for node in graph.subjects(RDF.type, SH.NodeShape) if (node, RDF.type, RDFS.Class) in graph}
     return [read for node in sorted(found, key=str) if (read := reader.targeted(node)) is not None]
+
+
+def triples_of_graph(graph: Graph) -> Iterator[Triple]:
+    """Yield the triples of a graph, each term written as in N-Triples."""
+    labels: dict[Node, Term] = {}
+    for subject, predicate, value in graph:
+        yield _term(subject, labels), _term(predicate, labels), _term(value, labels)
+
+
+def _term(node: Node, labels: dict[Node, Term]) -> Term:
+    if isinstance(node, URIRef):
+        return terms.iri(str(node))
+    if isinstance(node, Literal):
+        return terms.literal(str(node), str(node.datatype or ""), node.language or "")
+    if isinstance(node, BNode):
+        return labels.setdefault(node, f"_:s{len(labels)}")
+    raise TypeError(f"{node!r} is no term")
 
 
 class _Reader:
@@ -239,13 +257,7 @@ class _Reader:
         raise self._refusal(node, "its path is not understood")
 
     def _term(self, node: Node) -> Term:
-        if isinstance(node, URIRef):
-            return terms.iri(str(node))
-        if isinstance(node, Literal):
-            return terms.literal(str(node), str(node.datatype or ""), node.language or "")
-        if isinstance(node, BNode):
-            return self._labels.setdefault(node, f"_:s{len(self._labels)}")
-        raise TypeError(f"{node!r} is no term")
+        return _term(node, self._labels)
 
     def _refusal(self, node: Node, reason: str) -> RefusedShape:
         name = str(node) if isinstance(node, URIRef) else "a shape without a name"
