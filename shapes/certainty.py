@@ -106,12 +106,6 @@ class Certainty:
             "many": _many,
             "present": _is_present,
         }
-            "WELL": _WELL_FORMED.match,
-            "plain": _is_plain,
-            "cells": _cells,
-            "many": _many,
-            "present": _is_present,
-        }
         self._numbered: dict[Any, str] = {}
 
     def name(self, value: Any, key: Any = None) -> str:
