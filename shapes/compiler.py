@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ngsild.entity import Attribute, Entity
-from ngsild.rdf import Triple, triples_of
+from ngsild.rdf import Triple, is_plain_name, reference, triples_of
 from ngsild.render import Representation
 from shapes import terms
 from shapes.certainty import Certainty
@@ -89,7 +89,7 @@ class _Compiled:
 
     def results(self, entity: Entity, doubts: Iterable[int]) -> list[Result]:
         """Return what the shapes in doubt really find."""
-        focus, data = terms.iri(entity.id), _Lazy(entity)
+        focus, data = reference(entity.id) or terms.iri(entity.id), _Lazy(entity)
         found: list[Result] = []
         for number in dict.fromkeys(doubts):
             if number == len(self.shapes):
@@ -207,7 +207,7 @@ class _Text:
         yield "  for x in a if type(a) is list else (a,):"
         yield "   v = x.get('value'); t = type(v)"
         for number in numbers:
-            text = self._sure(self._shapes[number])
+            text = self._sure(self._shapes[number]) if is_plain_name(attribute) else "False"
             yield f"   if not ({text}): found.append({number})"
 
     def _sure(self, shape: Shape) -> str:

@@ -200,3 +200,13 @@ def test_a_result_names_attribute_dataset_and_message() -> None:
 def test_the_document_of_shapes_is_what_the_turtle_says() -> None:
     assert document() == DOCUMENT.read_bytes(), "run `make model`"
     assert from_document(orjson.loads(DOCUMENT.read_bytes())) == read_shapes(shapes_graph())
+
+
+@pytest.mark.parametrize("entity_id", ["ngsi-ld:Car:1", "geojson:1", "urn:x:%7B1%7D"])
+def test_an_id_that_rdf_writes_otherwise_escapes_nothing(entity_id: str) -> None:
+    entity = expand_entity({"id": entity_id, "type": "Car", "speed": 500}, core_terms(), 0)
+    found = shapes(
+        f":S a sh:NodeShape ; sh:targetClass d:Car ; {on('( d:speed n:hasValue )', 'sh:maxInclusive 100')} ;"
+        f" {on('d:name', 'sh:minCount 1')} ."
+    )
+    assert [component.rpartition("#")[2][:3] for component, _ in results(found, entity)] == ["Max", "Min"]
