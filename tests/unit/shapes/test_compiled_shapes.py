@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -21,13 +22,15 @@ from ngsild.expand import expand_entity
 from ngsild.problems import Problem
 from ngsild.rdf import triples_of
 from ngsild.render import Representation
-from shapes import terms
+from ontology import Kind, model
+from shapes import NAMESPACE, terms
 from shapes.compiler import Shapes
 from shapes.engine import Data, judge
 from shapes.oracle import shapes_graph
 from shapes.reader import read_shapes
 from shapes.shape import Result
 from tests.unit.shapes.generated_entities import EXAMPLES, entity
+from tests.unit.shapes.test_mechanical_shapes import FAULTS, Fault, changed, smallest
 
 COUNT = int(os.environ.get("VOLTWEAVE_ORACLE_ENTITIES", "100"))
 TERMS = compile_terms([ontology.context("cim")["@context"]])
@@ -132,3 +135,66 @@ def test_a_conforming_example_is_never_in_doubt() -> None:
     for class_name, example in EXAMPLES.items():
         made = expand_entity(example, TERMS, 0)
         assert SHAPES.judge(made) == [], class_name
+
+
+def all_shapes() -> set[str]:
+    """Return the IRIs of all shapes that can have a result."""
+    found, ahead = set(), [each.shape for each in TARGETED]
+    while ahead:
+        shape = ahead.pop()
+        ahead += [inner for c in shape.constraints if c.name == "property" for inner in c.value]
+        if any(c.name != "property" for c in shape.constraints):
+            found.add(shape.name[1:-1])
+    return found
+
+
+def wrong_kinds() -> Iterator[Fault]:
+    """Yield each attribute as a well-formed one of another kind, which the broker takes."""
+    for class_ in model().classes.values():
+        for name, use in class_.attributes.items():
+            if use.inverse_of is None and name != "location":
+                related = use.attribute.kind is Kind.RELATIONSHIP
+                other = {"type": "Property", "value": 1} if related else {"type": "Relationship", "object": "urn:x:1"}
+                made = smallest(class_.name, name) | {name: other | {"observedAt": "2026-05-04T08:30:00Z"}}
+                yield Fault(f"{class_.name}-{name} of another kind", made, f"{class_.name}-{name}")
+
+
+def other_faults() -> Iterator[Fault]:
+    """Yield faults of geometries, lists and sub-attributes."""
+    line = {"type": "LineString", "coordinates": [[8, 49], [9, 50]]}
+    for class_ in model().classes.values():
+        for name, use in class_.attributes.items():
+            shape = f"{class_.name}-{name}"
+            if use.attribute.kind is Kind.GEO_PROPERTY:
+                yield Fault(f"{shape} as a line", changed(class_.name, name, value=line), f"{shape}-value")
+            if use.attribute.kind is Kind.LIST_PROPERTY:
+                yield Fault(f"{shape} of texts", changed(class_.name, name, valueList=["x"]), f"{shape}-items")
+    for attribute in model().attributes.values():
+        if attribute.sub_property:
+            related = attribute.kind is Kind.RELATIONSHIP
+            other = {"type": "Property", "value": 1} if related else {"type": "Relationship", "object": "urn:x:1"}
+            yield Fault(attribute.name, changed("EVSE", "activePower", **{attribute.name: other}), attribute.name)
+            wrong = {"type": "Relationship", "object": "urn:x:1"} if related else {"type": "Property", "value": [1, 2]}
+            yield Fault(
+                attribute.name, changed("EVSE", "activePower", **{attribute.name: wrong}), f"{attribute.name}-value"
+            )
+
+
+def test_every_single_fault_is_found_by_its_shape_and_without_a_shape_it_is_not() -> None:
+    """So a shape that the compiler would drop is missed."""
+    hit: set[str] = set()
+    for fault in [*FAULTS, *wrong_kinds(), *other_faults()]:
+        try:
+            made = expand_entity(fault.entity, TERMS, 0)
+        except Problem:
+            assert fault.name.endswith("of another kind"), fault.name
+            continue
+        found = {(result.shape[1:-1], result.severity) for result in SHAPES.judge(made)}
+        hit |= {shape for shape, _ in found}
+        if fault.shape is None:
+            assert found == set(), fault.name
+        else:
+            assert (NAMESPACE + fault.shape, fault.severity) in found, fault.name
+    # The broker itself takes no location that is no GeoProperty or off the globe.
+    taken_for_granted = re.compile("-location(-latitude|-longitude)?$")
+    assert [shape for shape in sorted(all_shapes() - hit) if not taken_for_granted.search(shape)] == []
