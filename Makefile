@@ -5,10 +5,10 @@ STAMP := .venv/.set-up
 PYTEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers run test check bench docs model format lock
+.PHONY: help setup servers run test test-oracle check bench docs model format lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make .venv with everything in it (no root needed; quick when nothing changed)
 
@@ -40,6 +40,10 @@ check: setup ## ruff, strict types, import arrows, names and texts
 test: servers check ## check, then all the tests
 	$(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) --dist loadfile
 
+test-oracle: setup ## hold compiled shapes against pySHACL for 2,000 entities of each class
+	VOLTWEAVE_ORACLE_ENTITIES=2000 $(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) \
+		tests/unit/shapes/test_compiled_shapes.py
+
 bench: setup ## run the benchmarks and print one table
 	$(BIN)/python -m benchmarks
 
@@ -49,6 +53,7 @@ docs: setup ## write the generated pages and build the site into site/
 
 model: setup ## generate contexts, shapes, example skeletons and reference pages from the ontology
 	$(BIN)/python -m ontology.generate
+	$(BIN)/python -m shapes.generate
 
 format: setup ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -78,8 +78,13 @@ def _name(iri: str) -> str | None:
     return f"<{iri}>" if _WELL_FORMED.match(iri) else None
 
 
-def _reference(uri: str) -> str | None:
-    """Return the IRI of an id, which JSON-LD reads through the prefixes of the core @context."""
+def is_plain_name(iri: str) -> bool:
+    """Tell whether the instances of an attribute of this name are nodes at that predicate, and nothing else."""
+    return iri not in _SHAPED and _name(iri) is not None
+
+
+def reference(uri: str) -> str | None:
+    """Return the term of an id, which JSON-LD reads through the prefixes of the core @context; None if it is no IRI."""
     if uri.startswith(("ngsi-ld:", "geojson:")) and not uri.partition(":")[2].startswith("//"):
         uri = core_terms().expand(uri)
     return f"<{uri}>" if _WELL_FORMED.match(uri) else None
@@ -145,7 +150,7 @@ class _Writer:
             self.triples.append((subject, predicate, found))
 
     def _entity(self, members: dict[str, Any]) -> None:
-        subject = _reference(members["id"]) if "id" in members else self._blank()
+        subject = reference(members["id"]) if "id" in members else self._blank()
         if subject is None:
             return
         for member, value in members.items():
@@ -191,7 +196,7 @@ class _Writer:
 
     def _references(self, subject: str, member: str, value: Any) -> None:
         for uri in value if isinstance(value, list) else [value]:
-            self._add(subject, _PREDICATES[member], _reference(uri))
+            self._add(subject, _PREDICATES[member], reference(uri))
 
     def _names(self, subject: str, member: str, value: Any) -> None:
         for iri in value if isinstance(value, list) else [value]:
@@ -204,7 +209,7 @@ class _Writer:
 
     def _target(self, item: dict[str, str]) -> str:
         node = self._blank()
-        self._add(node, _PREDICATES["object"], _reference(item["object"]))
+        self._add(node, _PREDICATES["object"], reference(item["object"]))
         return node
 
     def _languages(self, subject: str, member: str, value: dict[str, Any]) -> None:
@@ -260,7 +265,7 @@ class _Writer:
     def _node(self, value: dict[str, Any]) -> str:
         """Return the node of a JSON object."""
         named = value.get("id")
-        node = self._blank() if "id" not in value else _reference(named) if isinstance(named, str) else None
+        node = self._blank() if "id" not in value else reference(named) if isinstance(named, str) else None
         if node is None:
             raise _NeedsProcessor
         for key, item in value.items():

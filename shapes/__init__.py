@@ -1,17 +1,44 @@
 """The contract on data: SHACL shapes of the common information model, and what checks entities with them.
 
 Belongs here: the shapes as Turtle (generated/ is made from the ontology by `make model`; rules across attributes,
-entities and time are written by hand beside it), the pySHACL oracle that says what a shape means, and what compiles
-shapes for the write path. Does not belong here: what to do about a violation (validation modes, quarantine).
+entities and time are written by hand beside it), and what judges entities by them:
+
+    reader      SHACL in RDF to shapes as plain data (shape); what one entity cannot answer is refused
+    document    the same as JSON, which is read at the start
+    engine      SHACL Core on the RDF of one entity, exactly
+    compiler    a fast check for each set of types (certainty says of what it is sure); the engine judges what it doubts
+    oracle      pySHACL, which says what a shape means
+
+Does not belong here: what to do about a violation (validation modes, quarantine).
 """
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["NAMESPACE", "shape_files"]
+if TYPE_CHECKING:
+    from shapes.compiler import Shapes
+
+__all__ = ["DOCUMENT", "NAMESPACE", "model_shapes", "shape_files"]
 
 NAMESPACE = "https://w3id.org/voltweave/shapes#"
+
+
+DOCUMENT = Path(__file__).parent / "shapes.json"
+"""All shapes of the model as a JSON document."""
+
+
+@cache
+def model_shapes() -> Shapes:
+    """Return the shapes of the model, ready to judge entities; read once."""
+    import orjson
+
+    from shapes.compiler import Shapes
+    from shapes.document import from_document
+
+    return Shapes(from_document(orjson.loads(DOCUMENT.read_bytes())))
 
 
 def shape_files() -> list[Path]:

@@ -1,0 +1,54 @@
+"""Shapes as a JSON document, which is read in a fraction of the time that their Turtle takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, cast
+
+from shapes import shape
+from shapes.shape import Targeted
+
+_KIND = "@"
+_CLASSES: dict[str, Any] = {
+    each.__name__: each
+    for each in (
+        shape.Step, shape.Sequence, shape.Alternative, shape.Repeated, shape.Constraint, shape.Pattern, shape.Shape,
+        shape.Target, shape.Targeted,
+    )
+}  # fmt: skip
+
+
+def to_document(found: Sequence[Targeted]) -> Any:
+    """Return shapes as JSON data."""
+    return [_plain(each) for each in found]
+
+
+def from_document(document: Any) -> list[Targeted]:
+    """Return the shapes that a document of `to_document` holds."""
+    return [cast(Targeted, _object(each)) for each in document]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if is_dataclass(value):
+        members = {each.name: getattr(value, each.name) for each in fields(value)}
+        given = {name: _plain(member) for name, member in members.items() if member is not None and member != ()}
+        return {_KIND: type(value).__name__} | given
+    return value
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_object(item) for item in value)
+    if isinstance(value, dict):
+        kind = _CLASSES[value[_KIND]]
+        absent = {name: _ABSENT.get(name) for name in _REQUIRED[value[_KIND]] if name not in value}
+        return kind(**absent, **{name: _object(member) for name, member in value.items() if name != _KIND})
+    return value
+
+
+#: What a member that is left out was; None for all others.
+_ABSENT: dict[str, Any] = {"value": (), "targets": (), "steps": (), "paths": ()}
+_REQUIRED = {name: [f.name for f in fields(kind) if f.default is MISSING] for name, kind in _CLASSES.items()}

@@ -1,0 +1,273 @@
+"""SHACL in RDF to shapes as plain data; what cannot be judged on one entity is refused, never skipped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from rdflib import RDF, RDFS, SH, BNode, Graph, Literal, Node, URIRef
+from rdflib.collection import Collection
+
+from ngsild.rdf import Triple
+from shapes import NAMESPACE, terms
+from shapes.shape import (
+    SEVERITIES,
+    Alternative,
+    Constraint,
+    Path,
+    Pattern,
+    Repeated,
+    Sequence,
+    Severity,
+    Shape,
+    Step,
+    Target,
+    Targeted,
+    Term,
+)
+
+#: Shapes inside shapes; deeper ones are refused.
+_DEPTH = 16
+_TARGETS = {
+    SH.targetClass: "class",
+    SH.targetNode: "node",
+    SH.targetSubjectsOf: "subjectsOf",
+    SH.targetObjectsOf: "objectsOf",
+}
+_KINDS = {
+    "IRI": ("IRI",),
+    "BlankNode": ("BlankNode",),
+    "Literal": ("Literal",),
+    "BlankNodeOrIRI": ("BlankNode", "IRI"),
+    "BlankNodeOrLiteral": ("BlankNode", "Literal"),
+    "IRIOrLiteral": ("IRI", "Literal"),
+}
+#: What says something of a shape and constrains nothing (SHACL 2.3.2).
+_SAID = {
+    SH.path, SH.severity, SH.message, SH.deactivated, SH.name, SH.description, SH.order, SH.group, SH.defaultValue,
+    SH.flags, SH.ignoredProperties, SH.prefixes, *_TARGETS,
+}  # fmt: skip
+#: The shapes that a shape lies in.
+_Outer = tuple[Node, ...]
+_PLAIN = URIRef(f"{NAMESPACE}plain")
+_RULE = URIRef(f"{NAMESPACE}rule")
+
+
+class RefusedShape(ValueError):
+    """A shape that is no SHACL, or says what one entity alone cannot answer; the text names shape and reason."""
+
+
+def read_shapes(graph: Graph) -> list[Targeted]:
+    """Return the shapes of a graph that have targets, by name; raise RefusedShape for the first that is wrong."""
+    reader = _Reader(graph)
+    found = {node for predicate in _TARGETS for node in graph.subjects(predicate)}
+    found |= {node for node in graph.subjects(RDF.type, SH.NodeShape) if (node, RDF.type, RDFS.Class) in graph}
+    return [read for node in sorted(found, key=str) if (read := reader.targeted(node)) is not None]
+
+
+def triples_of_graph(graph: Graph) -> Iterator[Triple]:
+    """Yield the triples of a graph, each term written as in N-Triples."""
+    labels: dict[Node, Term] = {}
+    for subject, predicate, value in graph:
+        yield _term(subject, labels), _term(predicate, labels), _term(value, labels)
+
+
+def _term(node: Node, labels: dict[Node, Term]) -> Term:
+    if isinstance(node, URIRef):
+        return terms.iri(str(node))
+    if isinstance(node, Literal):
+        return terms.literal(str(node), str(node.datatype or ""), node.language or "")
+    if isinstance(node, BNode):
+        return labels.setdefault(node, f"_:s{len(labels)}")
+    raise TypeError(f"{node!r} is no term")
+
+
+class _Reader:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._labels: dict[Node, Term] = {}
+        self._readers: dict[str, Callable[[Node, str, Node, _Outer], Any]] = {
+            **dict.fromkeys(("minCount", "maxCount", "minLength", "maxLength"), self._number),
+            **dict.fromkeys(("minInclusive", "minExclusive", "maxInclusive", "maxExclusive"), self._any_term),
+            **dict.fromkeys(("class", "datatype", "equals", "disjoint", "lessThan", "lessThanOrEquals"), self._iri),
+            "hasValue": self._any_term,
+            "nodeKind": self._kind,
+            "pattern": self._pattern,
+            "in": self._terms,
+            "languageIn": self._languages,
+            "uniqueLang": self._flag,
+            "closed": self._closed,
+            "not": self._one_shape,
+            "node": self._one_shape,
+            **dict.fromkeys(("and", "or", "xone"), self._shapes),
+        }
+
+    def targeted(self, node: Node) -> Targeted | None:
+        """Return a shape with its targets, None where it is deactivated."""
+        targets = [
+            Target(cast(Any, kind), self._term(value))
+            for predicate, kind in _TARGETS.items()
+            for value in self._graph.objects(node, predicate)
+        ]
+        if (node, RDF.type, RDFS.Class) in self._graph:
+            targets.append(Target("class", self._term(node)))
+        shape = self._shape(node, ())
+        return None if shape is None else Targeted(shape, tuple(sorted(targets, key=lambda t: (t.kind, t.term))))
+
+    def _shape(self, node: Node, outer: _Outer) -> Shape | None:
+        if node in outer:
+            raise self._refusal(node, "it refers to itself")
+        if len(outer) > _DEPTH:
+            raise self._refusal(node, f"it lies more than {_DEPTH} shapes deep")
+        if (node, SH.deactivated, Literal(True)) in self._graph:
+            return None
+        path = self._graph.value(node, SH.path)
+        return Shape(
+            name=self._term(node),
+            path=None if path is None else self._path(node, path),
+            severity=self._severity(node),
+            message=self._text(node, SH.message),
+            plain=self._text(node, _PLAIN),
+            rule=self._text(node, _RULE),
+            constraints=tuple(self._constraints(node, (*outer, node))),
+        )
+
+    def _severity(self, node: Node) -> Severity:
+        found = self._graph.value(node, SH.severity, default=SH.Violation)
+        name = str(found).removeprefix(str(SH))
+        if name not in SEVERITIES:
+            raise self._refusal(node, f"the severity {found} is none of {', '.join(SEVERITIES)}")
+        return name
+
+    def _text(self, node: Node, predicate: URIRef) -> str | None:
+        found = [text for text in self._graph.objects(node, predicate) if isinstance(text, Literal)]
+        found.sort(key=lambda text: (not (text.language or "en").startswith("en"), text.language or "", str(text)))
+        return str(found[0]) if found else None
+
+    # Constraints
+
+    def _constraints(self, node: Node, outer: _Outer) -> Iterator[Constraint]:
+        inner: list[Shape] = []
+        for predicate, value in sorted(self._graph.predicate_objects(node), key=str):
+            if predicate in _SAID or not str(predicate).startswith(str(SH)):
+                continue
+            name = str(predicate).removeprefix(str(SH))
+            if name == "property":
+                shape = self._shape(value, outer)
+                if shape is not None and shape.path is None:
+                    raise self._refusal(value, "a property shape needs a path")
+                inner += [] if shape is None else [shape]
+            else:
+                yield from self._constraint(node, name, value, outer)
+        if inner:
+            yield Constraint("property", tuple(inner))
+
+    def _constraint(self, node: Node, name: str, value: Node, outer: _Outer) -> Iterator[Constraint]:
+        read = self._readers.get(name)
+        if read is None:
+            raise self._refusal(node, _REFUSED.get(name, f"sh:{name} is not understood"))
+        found = read(node, name, value, outer)
+        if found is not None:
+            yield Constraint(name, found)
+
+    # What a constraint says, one function a kind; None is a constraint that says nothing
+
+    def _number(self, node: Node, name: str, value: Node, outer: _Outer) -> int:
+        found = value.toPython() if isinstance(value, Literal) else None
+        if not isinstance(found, int) or isinstance(found, bool):
+            raise self._refusal(node, f"sh:{name} needs an integer")
+        return found
+
+    def _any_term(self, node: Node, name: str, value: Node, outer: _Outer) -> Term:
+        return self._term(value)
+
+    def _iri(self, node: Node, name: str, value: Node, outer: _Outer) -> Term:
+        if not isinstance(value, URIRef):
+            raise self._refusal(node, f"sh:{name} needs an IRI")
+        return self._term(value)
+
+    def _kind(self, node: Node, name: str, value: Node, outer: _Outer) -> tuple[str, ...]:
+        kind = str(value).removeprefix(str(SH))
+        if kind not in _KINDS:
+            raise self._refusal(node, f"{value} is no node kind")
+        return _KINDS[kind]
+
+    def _pattern(self, node: Node, name: str, value: Node, outer: _Outer) -> Pattern:
+        pattern = Pattern(str(value), str(self._graph.value(node, SH.flags) or ""))
+        try:
+            re.compile(pattern.text)
+        except re.error as error:
+            raise self._refusal(node, f"sh:pattern {pattern.text!r} is no regular expression: {error}") from error
+        return pattern
+
+    def _terms(self, node: Node, name: str, value: Node, outer: _Outer) -> tuple[Term, ...]:
+        return tuple(self._term(item) for item in self._list(node, value))
+
+    def _languages(self, node: Node, name: str, value: Node, outer: _Outer) -> tuple[str, ...]:
+        return tuple(str(item).lower() for item in self._list(node, value))
+
+    def _flag(self, node: Node, name: str, value: Node, outer: _Outer) -> bool | None:
+        return True if isinstance(value, Literal) and value.toPython() is True else None
+
+    def _closed(self, node: Node, name: str, value: Node, outer: _Outer) -> tuple[Term, ...] | None:
+        return tuple(self._allowed(node)) if self._flag(node, name, value, outer) else None
+
+    def _one_shape(self, node: Node, name: str, value: Node, outer: _Outer) -> Shape | None:
+        return self._shape(value, outer)
+
+    def _shapes(self, node: Node, name: str, value: Node, outer: _Outer) -> tuple[Shape, ...]:
+        shapes = (self._shape(item, outer) for item in self._list(node, value))
+        return tuple(shape for shape in shapes if shape is not None)
+
+    def _allowed(self, node: Node) -> Iterator[Term]:
+        """Yield the predicates that a closed shape lets stand (SHACL 4.8.1)."""
+        for shape in self._graph.objects(node, SH.property):
+            path = self._graph.value(shape, SH.path)
+            if isinstance(path, URIRef):
+                yield self._term(path)
+        for ignored in self._graph.objects(node, SH.ignoredProperties):
+            yield from (self._term(item) for item in self._list(node, ignored))
+
+    def _list(self, node: Node, head: Node) -> Iterable[Node]:
+        if head != RDF.nil and (head, RDF.first, None) not in self._graph:
+            raise self._refusal(node, "a list is needed")
+        return Collection(self._graph, head)
+
+    # Paths (SHACL 2.3.1)
+
+    def _path(self, node: Node, path: Node) -> Path:
+        if isinstance(path, URIRef):
+            return Step(self._term(path))
+        if (path, RDF.first, None) in self._graph:
+            return Sequence(tuple(self._path(node, step) for step in self._list(node, path)))
+        alternative = self._graph.value(path, SH.alternativePath)
+        if alternative is not None:
+            return Alternative(tuple(self._path(node, each) for each in self._list(node, alternative)))
+        for predicate, least, once in (
+            (SH.zeroOrMorePath, 0, False),
+            (SH.oneOrMorePath, 1, False),
+            (SH.zeroOrOnePath, 0, True),
+        ):
+            repeated = self._graph.value(path, predicate)
+            if repeated is not None:
+                return Repeated(self._path(node, repeated), cast(Any, least), once)
+        if (path, SH.inversePath, None) in self._graph:
+            raise self._refusal(node, "an inverse path leads to other entities, and an entity is judged by itself")
+        raise self._refusal(node, "its path is not understood")
+
+    def _term(self, node: Node) -> Term:
+        return _term(node, self._labels)
+
+    def _refusal(self, node: Node, reason: str) -> RefusedShape:
+        name = str(node) if isinstance(node, URIRef) else "a shape without a name"
+        return RefusedShape(f"{name}: {reason}")
+
+
+_REFUSED = {
+    "sparql": "sh:sparql is free SPARQL, which cannot be compiled; use a rule component",
+    "qualifiedValueShape": "sh:qualifiedValueShape is not supported",
+    "qualifiedMinCount": "sh:qualifiedMinCount is not supported",
+    "qualifiedMaxCount": "sh:qualifiedMaxCount is not supported",
+    "js": "sh:js runs code",
+}

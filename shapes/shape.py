@@ -1,0 +1,129 @@
+"""Shapes as plain data: what the reader makes of SHACL, and what the engine and the compiler work on.
+
+RDF terms are written as in N-Triples (`<iri>`, `"text"`, `"1"^^<datatype>`, `_:label`), as `ngsild.rdf` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SH = "http://www.w3.org/ns/shacl#"
+Term = str
+Severity = Literal["Violation", "Warning", "Info"]
+SEVERITIES: tuple[Severity, ...] = ("Violation", "Warning", "Info")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One predicate of a path."""
+
+    predicate: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Paths followed one after the other."""
+
+    steps: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Paths of which any is followed."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A path followed again and again."""
+
+    path: Path
+    least: Literal[0, 1]
+    once: bool
+    """At most once: sh:zeroOrOnePath."""
+
+
+Path = Step | Sequence | Alternative | Repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """One constraint of a shape, by the local name of its parameter (`minCount`, `in`, ...)."""
+
+    name: str
+    value: Any
+    """A term, a number, a tuple of terms or shapes, a shape, or `Pattern`, as the name asks."""
+
+    @property
+    def component(self) -> str:
+        """The IRI of the constraint component, as a validation report names it."""
+        return f"{SH}{self.name[0].upper()}{self.name[1:]}ConstraintComponent"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression with SPARQL's flags."""
+
+    text: str
+    flags: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A node shape, or with a path a property shape."""
+
+    name: Term
+    """Its IRI, or a blank node label of its own."""
+    path: Path | None
+    severity: Severity
+    message: str | None
+    """In English where there are several."""
+    plain: str | None
+    """What is wrong and what to do, for people who know nothing of the model."""
+    rule: str | None
+    """The id of the constraint of the model that it belongs to, such as C04."""
+    constraints: tuple[Constraint, ...] = ()
+
+    def inner(self) -> Iterator[Shape]:
+        """Yield the shapes that it refers to."""
+        for constraint in self.constraints:
+            held = constraint.value if isinstance(constraint.value, tuple) else (constraint.value,)
+            yield from (shape for shape in held if isinstance(shape, Shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which nodes a shape is about."""
+
+    kind: Literal["class", "node", "subjectsOf", "objectsOf"]
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Targeted:
+    """A shape with its targets."""
+
+    shape: Shape
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result of a validation (SHACL 3.6.2), with what it belongs to in NGSI-LD."""
+
+    focus: Term
+    path: Path | None
+    component: str
+    severity: Severity
+    shape: Term
+    message: str
+    value: Term | None = None
+    plain: str | None = None
+    rule: str | None = None
+    attribute: str | None = None
+    """The IRI of the first-level attribute at fault, where there is one."""
+    dataset: str | None = field(default=None)
+    """The datasetId of the instance at fault, None for the default one."""
