@@ -38,6 +38,8 @@ _DOUBLE = f"^^<{XSD}double>"
 _WELL_FORMED = re.compile(r'[A-Za-z][A-Za-z0-9+.\-]*:[^\s\x00-\x20<>"{}|^`\\]*\Z')
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _LARGE = 1e21
+#: The members of a value object with a datatype (JSON-LD 1.1 section 4.2.1).
+_TYPED = {"@type", "@value"}
 _EXPONENT = re.compile(r"(\d)0*E\+?(-)?0*(\d)")
 
 
@@ -263,7 +265,9 @@ class _Writer:
         return self._node(value)
 
     def _node(self, value: dict[str, Any]) -> str:
-        """Return the node of a JSON object."""
+        """Return the node of a JSON object, or the literal that it writes."""
+        if value.keys() == _TYPED:
+            return self._typed(value["@type"], value["@value"])
         named = value.get("id")
         node = self._blank() if "id" not in value else reference(named) if isinstance(named, str) else None
         if node is None:
@@ -276,6 +280,15 @@ class _Writer:
             elif key != "id":
                 raise _NeedsProcessor
         return node
+
+    def _typed(self, datatype: Any, value: Any) -> str:
+        """Return a literal written as text with its datatype."""
+        if not isinstance(value, str) or not isinstance(datatype, str) or datatype.startswith(("@", "_:")):
+            raise _NeedsProcessor
+        iri = _name(datatype)
+        if iri is None:
+            raise _NeedsProcessor
+        return _text(value) if datatype == f"{XSD}string" else f"{_text(value)}^^{iri}"
 
     def _member(self, node: str, iri: str, value: Any) -> None:
         if iri in _LISTS and isinstance(value, list):

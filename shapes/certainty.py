@@ -105,6 +105,7 @@ class Certainty:
             "cells": _cells,
             "many": _many,
             "present": _is_present,
+            "typed": _is_typed,
         }
         self._numbered: dict[Any, str] = {}
 
@@ -175,7 +176,9 @@ class Certainty:
                 return nodes
             scalar = self._scalar(kinds, constraints)
             several = all(constraint.name != "maxCount" for constraint in constraints)
-            return None if scalar is None else self._tested(scalar, member, several)
+            text = None if scalar is None else self._tested(scalar, member, several)
+            typed = self._of_typed(constraints) if member == "value" else None
+            return f"({text} or {typed})" if text is not None and typed is not None else text
         if member == "value":
             return self._of_parts(rest, constraints)
         return None
@@ -257,6 +260,23 @@ class Certainty:
             return scalar.tests[0].replace(_IT, held)
         one = scalar.text(held, kind)
         return f"({one} or many({held}, {self._item(scalar)}))" if several else one
+
+    def _of_typed(self, constraints: Sequence[Constraint]) -> str | None:
+        """Of a text with its datatype, such as a DateTime, where a datatype and perhaps a pattern are asked."""
+        asked = {c.name: c.value for c in constraints}
+        if not _one(asked) or asked.keys() - {"minCount", "maxCount", "or", "datatype", "pattern"}:
+            return None
+        if ("or" in asked) == ("datatype" in asked):
+            return None
+        branches = [shape.constraints for shape in asked.get("or", ())]
+        datatypes = (
+            {asked["datatype"]}
+            if "datatype" in asked
+            else {branch[0].value for branch in branches if len(branch) == 1 and branch[0].name == "datatype"}
+        )
+        search = expression(asked["pattern"]).search if "pattern" in asked else _anything
+        names = frozenset(term[1:-1] for term in datatypes if terms.is_iri(term))
+        return f"typed(v, {self.name(names)}, {self.name(search, ('typed', asked.get('pattern')))})"
 
     # Nodes: JSON objects as values
 
@@ -348,6 +368,18 @@ def _is_plain(x: dict[str, Any]) -> bool:
 def _cells(value: dict[str, Any]) -> bool:
     """Tell whether an object is surely a blank node whose members mean no more than they say."""
     return all(":" in key or key == "type" for key in value)
+
+
+def _anything(_: str) -> bool:
+    return True
+
+
+def _is_typed(value: Any, datatypes: frozenset[str], search: Callable[[str], Any]) -> bool:
+    """Tell whether a value is a text with one of these datatypes, and found by `search`."""
+    if type(value) is not dict or len(value) != 2 or value.get("@type") not in datatypes:
+        return False
+    text = value.get("@value")
+    return type(text) is str and bool(search(text))
 
 
 def _is_present(value: Any) -> bool:

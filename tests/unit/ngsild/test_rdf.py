@@ -270,6 +270,25 @@ TURTLE = """\
 """
 
 
+@pytest.mark.parametrize(
+    "datatype",
+    ["DateTime", "Date", "xsd:string", "xsd:decimal", "https://example.org/a b", "@json", "_:b", "@id", "", 5],
+)
+@pytest.mark.parametrize("text", ["2024-02-29T00:00:00Z", 'a "b" \\\n', "", 5, True, None])
+def test_values_with_a_datatype(datatype: Any, text: Any) -> None:
+    value = {"@type": datatype, "@value": text}
+    try:
+        entity = expand_entity({"id": "urn:x:1", "type": "T", "a": {"value": value}, "b": [value]}, TERMS, ONE)
+    except BadRequestData:
+        return
+    expected = oracle(entity, Representation())
+    if expected is None:
+        with pytest.raises(NotAcceptable):
+            triples_of([entity], Representation())
+    else:
+        assert isomorphic(read(n_triples(triples_of([entity], Representation()))), expected)
+
+
 def test_what_json_ld_cannot_read_is_no_graph() -> None:
     entity = expand_entity({"id": "urn:x:1", "type": "T", "a": {"value": {"@value": {"b": 1}}}}, TERMS, ONE)
     with pytest.raises(NotAcceptable, match="urn:x:1"):

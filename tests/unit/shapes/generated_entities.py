@@ -30,6 +30,8 @@ _ODD: tuple[Any, ...] = (
     0, -1, 1e9, 22.5, 100.0, 2**62, -0.5, True, "x", "", "a b", [1, 2], ["a", "a"], ["a", "b"], [], {"a": 1}, {},
     {"id": "urn:x:1", "a": 2}, "urn:ngsi-ld:X:1", "ngsi-ld:X", "urn:x:{1}", "2020-01-01", "2020-01-01T00:00:00Z",
     {"type": "Point", "coordinates": [200, 100]}, {"type": "Point", "coordinates": [8, 49]},
+    {"@type": "DateTime", "@value": "2026-05-04T08:30:00Z"}, {"@type": "DateTime", "@value": "yesterday"},
+    {"@type": "Date", "@value": "2026-05-04"}, {"@type": "DateTime", "@value": 5},
 )  # fmt: skip
 _TIME = "2026-05-04T08:30:00Z"
 
@@ -58,6 +60,11 @@ def _move(attribute: Json, use: AttributeUse, random: Random) -> None:
         beyond = random.choice((0, 0, 0, 1, -1, 1e-9, -1e-9)) if random.random() < 0.3 else 0
         value = random.choice(bounds) + beyond
         attribute[member] = int(value) if use.attribute.range == "integer" or random.random() < 0.3 else float(value)
+    elif use.attribute.range in ("date", "dateTime") and isinstance(attribute[member], str):
+        attribute[member] = {
+            "@type": use.attribute.range[0].upper() + use.attribute.range[1:],
+            "@value": attribute[member],
+        }
     elif limits.max_length is not None and use.attribute.range == "string" and not limits.pattern:
         attribute[member] = "ü" * (limits.max_length + random.choice((0, 0, 1)))
 

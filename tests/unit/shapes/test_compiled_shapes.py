@@ -109,8 +109,13 @@ def by_engine(triples: list[Any]) -> list[Found]:
 
 
 def comparable(found: list[Found]) -> list[Found]:
-    """Return results less those on the range of a boolean: pySHACL takes true for 1, which SPARQL does not."""
-    return [each for each in found if not (RANGE.search(each[1]) and each[4].endswith("#boolean"))]
+    """Return results less those on the range of what does not compare.
+
+    pySHACL takes true for 1, and orders texts of a foreign datatype and numbers; by SPARQL both are type errors.
+    """
+    return [
+        each for each in found if not (RANGE.search(each[1]) and each[4].endswith(("#boolean", "Date", "DateTime")))
+    ]
 
 
 def without_labels(found: list[Found]) -> list[Found]:
