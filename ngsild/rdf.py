@@ -81,8 +81,8 @@ def _name(iri: str) -> str | None:
 
 
 def is_plain_name(iri: str) -> bool:
-    """Tell whether the instances of an attribute of this name are nodes at that predicate, and nothing else."""
-    return iri not in _SHAPED and _name(iri) is not None
+    """Tell whether what a member of this name holds, of an entity or an object, stands at that predicate as it is."""
+    return iri not in _SHAPED and iri not in _COERCED and _name(iri) is not None
 
 
 def reference(uri: str) -> str | None:
@@ -92,7 +92,8 @@ def reference(uri: str) -> str | None:
     return f"<{uri}>" if _WELL_FORMED.match(uri) else None
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
+    """Write a text as a term of N-Triples."""
     return f'"{value.translate(_ESCAPES)}"'
 
 
@@ -115,7 +116,8 @@ _LISTS = frozenset(iri for iri, definition in _COERCED.items() if definition.key
 _LISTS -= frozenset(iri for iri in _LISTS if _COERCED[iri]["@container"] != "@list")
 #: Attributes of these names are no nodes in JSON-LD, or nodes with something between.
 _SHAPED = frozenset(i for i, d in _COERCED.items() if "@container" in d or d.get("@type") == "@json")
-_PREDICATES = {
+#: The predicates of the members of an attribute instance.
+PREDICATES = {
     name: f"<{core_terms().expand(name)}>"
     for name in (
         *VALUE_MEMBERS.values(), "scope", "observedAt", "createdAt", "modifiedAt", "expiresAt", "unitCode", "datasetId",
@@ -123,7 +125,7 @@ _PREDICATES = {
     )
 }  # fmt: skip
 _DATE_TIME = f"^^<{core_terms().expand('DateTime')}>"
-_COORDINATES = f"<{core_terms().expand('coordinates')}>"
+COORDINATES = f"<{core_terms().expand('coordinates')}>"
 
 
 class _Writer:
@@ -188,48 +190,48 @@ class _Writer:
             self._add(subject, TYPE, _name(iri))
 
     def _value(self, subject: str, member: str, value: Any) -> None:
-        self._values(subject, _PREDICATES[member], value)
+        self._values(subject, PREDICATES[member], value)
 
     def _list_value(self, subject: str, member: str, value: list[Any]) -> None:
-        self._add(subject, _PREDICATES[member], self._list(value, self._item))
+        self._add(subject, PREDICATES[member], self._list(value, self._item))
 
     def _moment(self, subject: str, member: str, value: str) -> None:
-        self._add(subject, _PREDICATES[member], _text(value) + _DATE_TIME)
+        self._add(subject, PREDICATES[member], text(value) + _DATE_TIME)
 
     def _references(self, subject: str, member: str, value: Any) -> None:
         for uri in value if isinstance(value, list) else [value]:
-            self._add(subject, _PREDICATES[member], reference(uri))
+            self._add(subject, PREDICATES[member], reference(uri))
 
     def _names(self, subject: str, member: str, value: Any) -> None:
         for iri in value if isinstance(value, list) else [value]:
             if iri.startswith(("@", "_:")):
                 raise _NeedsProcessor
-            self._add(subject, _PREDICATES[member], _name(iri))
+            self._add(subject, PREDICATES[member], _name(iri))
 
     def _targets(self, subject: str, member: str, value: list[dict[str, str]]) -> None:
-        self._add(subject, _PREDICATES[member], self._list(value, self._target))
+        self._add(subject, PREDICATES[member], self._list(value, self._target))
 
     def _target(self, item: dict[str, str]) -> str:
         node = self._blank()
-        self._add(node, _PREDICATES["object"], reference(item["object"]))
+        self._add(node, PREDICATES["object"], reference(item["object"]))
         return node
 
     def _languages(self, subject: str, member: str, value: dict[str, Any]) -> None:
         for tag, texts in value.items():
             suffix = "" if tag == "@none" else f"@{tag.lower()}"
-            for text in texts if isinstance(texts, list) else [texts]:
-                self._add(subject, _PREDICATES[member], _text(text) + suffix)
+            for each in texts if isinstance(texts, list) else [texts]:
+                self._add(subject, PREDICATES[member], text(each) + suffix)
 
     def _json(self, subject: str, member: str, value: Any) -> None:
-        self._add(subject, _PREDICATES[member], _text(jsonld.canonicalize(value).decode()) + _JSON)
+        self._add(subject, PREDICATES[member], text(jsonld.canonicalize(value).decode()) + _JSON)
 
     def _geometry(self, subject: str, value: dict[str, Any]) -> None:
         if value.keys() != {"type", "coordinates"}:
             raise _NeedsProcessor
         node = self._blank()
-        self._add(subject, _PREDICATES["value"], node)
+        self._add(subject, PREDICATES["value"], node)
         self._add(node, TYPE, _name(core_terms().expand(value["type"])))
-        self._add(node, _COORDINATES, self._list(value["coordinates"], self._item))
+        self._add(node, COORDINATES, self._list(value["coordinates"], self._item))
 
     # Values as JSON-LD reads them
 
@@ -257,7 +259,7 @@ class _Writer:
 
     def _term(self, value: Any) -> str:
         if isinstance(value, str):
-            return _text(value)
+            return text(value)
         if isinstance(value, bool):
             return f'"{"true" if value else "false"}"{_BOOLEAN}'
         if isinstance(value, int | float):
@@ -288,7 +290,7 @@ class _Writer:
         iri = _name(datatype)
         if iri is None:
             raise _NeedsProcessor
-        return _text(value) if datatype == f"{XSD}string" else f"{_text(value)}^^{iri}"
+        return text(value) if datatype == f"{XSD}string" else f"{text(value)}^^{iri}"
 
     def _member(self, node: str, iri: str, value: Any) -> None:
         if iri in _LISTS and isinstance(value, list):
@@ -325,9 +327,9 @@ class _Writer:
         if term["type"] == "IRI":
             return _name(term["value"])
         if "language" in term:
-            return f"{_text(term['value'])}@{term['language']}"
+            return f"{text(term['value'])}@{term['language']}"
         suffix = "" if term["datatype"] == f"{XSD}string" else f"^^<{term['datatype']}>"
-        return _text(term["value"]) + suffix
+        return text(term["value"]) + suffix
 
 
 def _load_nothing(url: str, _: object) -> Any:

@@ -13,42 +13,37 @@ from typing import Any
 
 from ngsild.context import core_terms
 from ngsild.entity import VALUE_MEMBERS
+from ngsild.rdf import COORDINATES, FIRST, PREDICATES, REST, XSD, is_plain_name
 from shapes import terms
 from shapes.engine import expression
 from shapes.shape import Alternative, Constraint, Path, Pattern, Repeated, Shape, Step
 from shapes.shape import Sequence as Steps
 
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _GEOJSON = "https://purl.org/geojson/vocab#"
-_FIRST, _REST = Step(f"<{_RDF}first>"), Step(f"<{_RDF}rest>")
+_LANG_STRING = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#langString>"
+_FIRST, _REST = Step(FIRST), Step(REST)
 _TAIL = Repeated(_REST, 0, False)
-_COORDINATES = Step(f"<{_GEOJSON}coordinates>")
-
-
-def _core(name: str) -> str:
-    return terms.iri(core_terms().expand(name))
-
-
+_COORDINATES = Step(COORDINATES)
 #: The attribute types by the term that RDF types their instances with.
-_TYPES = {_core(name): name for name in VALUE_MEMBERS}
+_TYPES = {terms.iri(core_terms().expand(name)): name for name in VALUE_MEMBERS}
 #: What a member of an instance may be in RDF, by the predicate that it becomes.
 _MEMBERS = {
-    _core("value"): ("value", frozenset({"str", "int", "float", "bool"})),
-    _core("object"): ("object", frozenset({"iri"})),
-    _core("vocab"): ("vocab", frozenset({"name"})),
-    _core("unitCode"): ("unitCode", frozenset({"str"})),
-    _core("observedAt"): ("observedAt", frozenset({"moment"})),
-    _core("datasetId"): ("datasetId", frozenset({"iri"})),
+    PREDICATES["value"]: ("value", frozenset({"str", "int", "float", "bool"})),
+    PREDICATES["object"]: ("object", frozenset({"iri"})),
+    PREDICATES["vocab"]: ("vocab", frozenset({"name"})),
+    PREDICATES["unitCode"]: ("unitCode", frozenset({"str"})),
+    PREDICATES["observedAt"]: ("observedAt", frozenset({"moment"})),
+    PREDICATES["datasetId"]: ("datasetId", frozenset({"iri"})),
 }
 #: Where longitude and latitude of a point are, by the path to them.
 _POSITION: dict[tuple[Path, ...], int] = {(_COORDINATES, _FIRST): 0, (_COORDINATES, _REST, _FIRST): 1}
-_LANGUAGES, _ITEMS = Step(_core("languageMap")), Step(_core("valueList"))
+_LANGUAGES, _ITEMS = Step(PREDICATES["languageMap"]), Step(PREDICATES["valueList"])
 #: 22.0 is an integer in RDF, 22.5 a double: a float surely has a datatype only where both will do.
 _OF_DATATYPE = {
-    f"<{terms.XSD}string>": frozenset({"str"}),
-    f"<{terms.XSD}boolean>": frozenset({"bool"}),
-    f"<{terms.XSD}integer>": frozenset({"int", "whole"}),
-    f"<{terms.XSD}double>": frozenset({"broken"}),
+    f"<{XSD}string>": frozenset({"str"}),
+    f"<{XSD}boolean>": frozenset({"bool"}),
+    f"<{XSD}integer>": frozenset({"int", "whole"}),
+    f"<{XSD}double>": frozenset({"broken"}),
 }
 _OF_KIND = {
     "IRI": frozenset({"iri", "name"}),
@@ -243,7 +238,7 @@ class Certainty:
         texts = frozenset(
             found.text
             for term in allowed
-            if (found := terms.as_literal(term)) is not None and found.datatype == f"{terms.XSD}string"
+            if (found := terms.as_literal(term)) is not None and found.datatype == f"{XSD}string"
         )
         if iris and not texts:
             return _Scalar(frozenset({"iri", "name"}), (f"{_IT} in {self.name(iris)}",), True)
@@ -256,34 +251,27 @@ class Certainty:
         held, kind = ("v", "t") if member == "value" else (f"x.get({member!r})", f"type(x.get({member!r}))")
         if scalar.kinds == {"moment"}:
             return f"{member!r} in x"
-        if member == "unitCode" and len(scalar.tests) == 1 and " == " in scalar.tests[0]:
-            return scalar.tests[0].replace(_IT, held)
         one = scalar.text(held, kind)
         return f"({one} or many({held}, {self._item(scalar)}))" if several else one
 
     def _of_typed(self, constraints: Sequence[Constraint]) -> str | None:
         """Of a text with its datatype, such as a DateTime, where a datatype and perhaps a pattern are asked."""
-        asked = {c.name: c.value for c in constraints}
-        if not _one(asked) or asked.keys() - {"minCount", "maxCount", "or", "datatype", "pattern"}:
+        asked = _asked(constraints)
+        if asked is None or not _one(asked) or asked.keys() - {"minCount", "maxCount", "or", "datatype", "pattern"}:
             return None
         if ("or" in asked) == ("datatype" in asked):
             return None
-        branches = [shape.constraints for shape in asked.get("or", ())]
-        datatypes = (
-            {asked["datatype"]}
-            if "datatype" in asked
-            else {branch[0].value for branch in branches if len(branch) == 1 and branch[0].name == "datatype"}
-        )
+        datatypes = {asked["datatype"]} if "datatype" in asked else _alone("datatype", asked["or"])
         search = expression(asked["pattern"]).search if "pattern" in asked else _anything
-        names = frozenset(term[1:-1] for term in datatypes if terms.is_iri(term))
+        names = frozenset(term[1:-1] for term in datatypes)
         return f"typed(v, {self.name(names)}, {self.name(search, ('typed', asked.get('pattern')))})"
 
     # Nodes: JSON objects as values
 
     def _of_node(self, member: str, constraints: Sequence[Constraint]) -> str | None:
         """Of a value that is there, or is an object: a blank node, or a geometry of given types."""
-        asked = {c.name: c.value for c in constraints}
-        if member != "value" or not _one(asked):
+        asked = _asked(constraints)
+        if member != "value" or asked is None or not _one(asked):
             return None
         left = {name: value for name, value in asked.items() if name not in ("minCount", "maxCount")}
         if not left:
@@ -292,23 +280,17 @@ class Certainty:
         if left == {"nodeKind": ("BlankNode",)}:
             return "x['type'] == 'Property' and type(v) is dict and cells(v)"
         if left.keys() == {"or"}:
-            classes = [
-                c.value for shape in left["or"] if not shape.path for c in shape.constraints if c.name == "class"
-            ]
-            if len(classes) == len(left["or"]) and all(c.startswith(f"<{_GEOJSON}") for c in classes):
-                names = frozenset(c[len(_GEOJSON) + 1 : -1] for c in classes)
+            classes = _alone("class", left["or"])
+            if classes and all(each.startswith(f"<{_GEOJSON}") for each in classes):
+                names = frozenset(each[len(_GEOJSON) + 1 : -1] for each in classes)
                 return f"{_IS_GEOMETRY} and v['type'] in {self.name(names)}"
         return None
 
     def _of_items(self, rest: tuple[Path, ...], constraints: Sequence[Constraint]) -> str | None:
         """Of a list: its head, its cells or its items."""
-        asked = {c.name: c.value for c in constraints}
-        if not rest:
-            return (
-                "type(x.get('valueList')) is list"
-                if not asked.keys() - {"minCount", "maxCount"} and _one(asked)
-                else None
-            )
+        asked = _asked(constraints) or {}
+        if not rest and not asked.keys() - {"minCount", "maxCount"} and _one(asked):
+            return "type(x.get('valueList')) is list"
         if rest == (_TAIL,) and asked.keys() <= {"minCount", "maxCount"}:
             least, most = asked.get("minCount", 0) - 1, asked.get("maxCount", 1 << 62) - 1
             return f"type(x.get('valueList')) is list and {least} <= len(x['valueList']) <= {most}"
@@ -328,8 +310,8 @@ class Certainty:
         if at is not None:
             return f"{_IS_GEOMETRY} and v['type'] == 'Point' and {item}(v['coordinates'][{at}])"
         steps = rest[0].paths if len(rest) == 1 and isinstance(rest[0], Alternative) else rest if len(rest) == 1 else ()
-        keys = [terms.text_of(step.predicate) for step in steps if isinstance(step, Step)]
-        if not keys or len(keys) < len(steps):
+        keys = [step.predicate[1:-1] for step in steps if isinstance(step, Step)]
+        if not keys or len(keys) < len(steps) or not all(map(is_plain_name, keys)):
             return None
         counted = {c.name for c in constraints} & {"minCount", "maxCount"}
         if counted and len(keys) > 1:
@@ -353,11 +335,27 @@ def _all(tests: Sequence[str]) -> str:
     return " and ".join(tests) or "True"
 
 
-def _takes_languages(constraints: Sequence[Constraint]) -> bool:
-    asked = {c.name: c.value for c in constraints}
-    wanted = {f"<{_RDF}langString>", f"<{terms.XSD}string>"}
-    given = {c.value for shape in asked.get("or", ()) for c in shape.constraints if c.name == "datatype"}
-    return asked.keys() <= {"minCount", "or"} and asked.get("minCount", 0) <= 1 and (not given or given >= wanted)
+def _asked(constraints: Iterable[Constraint]) -> dict[str, Any] | None:
+    """Return what constraints ask by their names, None where one is asked twice."""
+    given = tuple(constraints)
+    asked = {c.name: c.value for c in given}
+    return asked if len(asked) == len(given) else None
+
+
+def _alone(name: str, shapes: Iterable[Shape]) -> set[str]:
+    """Return what those of the alternatives ask that ask for this one thing only."""
+    return {
+        shape.constraints[0].value
+        for shape in shapes
+        if shape.path is None and len(shape.constraints) == 1 and shape.constraints[0].name == name
+    }
+
+
+def _takes_languages(constraints: Iterable[Constraint]) -> bool:
+    asked = _asked(constraints)
+    if asked is None or asked.keys() - {"minCount", "or"} or not _one(asked):
+        return False
+    return "or" not in asked or _alone("datatype", asked["or"]) >= {_LANG_STRING, f"<{XSD}string>"}
 
 
 def _is_plain(x: dict[str, Any]) -> bool:

@@ -33,6 +33,10 @@ _EACH = frozenset({
 })  # fmt: skip
 
 
+#: Sets of types, given in some order, whose checks are kept.
+_MOST_TYPES = 1024
+
+
 class Shapes:
     """Shapes in force together; `judge` runs them on an entity."""
 
@@ -48,9 +52,11 @@ class Shapes:
         Raises:
             NotAcceptable: the entity is in doubt and holds a value that RDF cannot express.
         """
-        types = tuple(entity.types)
+        types = tuple(each for each in map(terms.iri, entity.types) if each in self._classes)
         compiled = self._by_types.get(types)
         if compiled is None:
+            if len(self._by_types) >= _MOST_TYPES:
+                self._by_types.clear()
             compiled = self._by_types[types] = _compile(self._targeted, types)
         doubts = compiled.doubts(entity.attributes)
         return compiled.results(entity, doubts) if doubts else []
@@ -70,7 +76,7 @@ class Shapes:
             for node in {n: None for target in each.targets for n in data.targets(target)}:
                 entity = data.root(node)
                 for one in judge(data, each.shape, node):
-                    found.setdefault(entity, []).append(_placed(one, data))
+                    found.setdefault(entity, []).append(_placed(one, lambda: data))
                 found.setdefault(entity, [])
         for entity, results in found.items():
             yield terms.text_of(entity) or entity, sorted(results, key=_gravity)
@@ -100,7 +106,7 @@ class _Compiled:
                 found.append(result(shape, absence, focus))
             else:
                 found += judge(data(), shape, focus)
-        return sorted((_placed(each, data()) for each in found), key=_gravity)
+        return sorted((_placed(each, data) for each in found), key=_gravity)
 
     def _results_elsewhere(self, data: Data) -> Iterator[Result]:
         for each in self.elsewhere:
@@ -125,10 +131,10 @@ def _gravity(found: Result) -> tuple[int, str, str]:
     return SEVERITIES.index(found.severity), found.shape, found.focus
 
 
-def _placed(found: Result, data: Data) -> Result:
+def _placed(found: Result, data: Callable[[], Data]) -> Result:
     """Say to which attribute and dataset of the entity a result belongs."""
     if terms.is_blank(found.focus):
-        attribute, dataset = data.owner(found.focus)
+        attribute, dataset = data().owner(found.focus)
         return replace(found, attribute=attribute, dataset=dataset)
     path = found.path.steps[0] if isinstance(found.path, Steps) else found.path
     return replace(found, attribute=path.predicate[1:-1]) if isinstance(path, Step) else found
@@ -136,11 +142,10 @@ def _placed(found: Result, data: Data) -> Result:
 
 def _compile(targeted: Sequence[Targeted], types: Sequence[str]) -> _Compiled:
     """Make the check of a set of types."""
-    wanted = {terms.iri(each) for each in types}
     shapes = [
         shape
         for each in targeted
-        if any(target.kind == "class" and target.term in wanted for target in each.targets)
+        if any(target.kind == "class" and target.term in types for target in each.targets)
         for shape in _split(each.shape)
     ]
     elsewhere = [each for each in targeted if any(target.kind != "class" for target in each.targets)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
 from shapes import shape
@@ -34,7 +34,7 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if is_dataclass(value):
         members = {each.name: getattr(value, each.name) for each in fields(value)}
-        given = {name: _plain(member) for name, member in members.items() if member is not None and member != ()}
+        given = {name: _plain(member) for name, member in members.items() if member is not None}
         return {_KIND: type(value).__name__} | given
     return value
 
@@ -44,11 +44,5 @@ def _object(value: Any) -> Any:
         return tuple(_object(item) for item in value)
     if isinstance(value, dict):
         kind = _CLASSES[value[_KIND]]
-        absent = {name: _ABSENT.get(name) for name in _REQUIRED[value[_KIND]] if name not in value}
-        return kind(**absent, **{name: _object(member) for name, member in value.items() if name != _KIND})
+        return kind(**{each.name: _object(value.get(each.name)) for each in fields(kind)})
     return value
-
-
-#: What a member that is left out was; None for all others.
-_ABSENT: dict[str, Any] = {"value": (), "targets": (), "steps": (), "paths": ()}
-_REQUIRED = {name: [f.name for f in fields(kind) if f.default is MISSING] for name, kind in _CLASSES.items()}

@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
-from ngsild.context import core_terms
-from ngsild.rdf import TYPE, Triple
+from ngsild.rdf import PREDICATES, TYPE, Triple
 from shapes import terms
 from shapes.shape import (
     Alternative,
@@ -27,7 +26,6 @@ from shapes.shape import (
     Term,
 )
 
-_DATASET = terms.iri(core_terms().expand("datasetId"))
 Values = list[Term]
 #: (data, constraint, shape, focus, values) -> the values at fault; None is a fault of no single value.
 Check = Callable[["Data", Constraint, Shape, Term, Values], Iterable[Term | None]]
@@ -67,7 +65,7 @@ class Data:
         above, predicate, instance = self._holders(), None, node
         while terms.is_blank(node) and node in above:
             instance, (node, predicate) = node, above[node]
-        datasets = [terms.text_of(term) for term in self.values(instance, _DATASET)]
+        datasets = [terms.text_of(term) for term in self.values(instance, PREDICATES["datasetId"])]
         return (None if predicate is None else predicate[1:-1]), (datasets[0] if datasets else None)
 
     def root(self, node: Term) -> Term:
@@ -127,9 +125,7 @@ def judge(data: Data, shape: Shape, focus: Term) -> Iterator[Result]:
 def result(shape: Shape, constraint: Constraint, focus: Term, value: Term | None = None) -> Result:
     """Return the result of a constraint that does not hold."""
     message = shape.message or f"{constraint.name} does not hold"
-    return Result(
-        focus, shape.path, constraint.component, shape.severity, shape.name, message, value, shape.plain, shape.rule
-    )
+    return Result(focus, shape.path, constraint.component, shape.severity, shape.name, message, value)
 
 
 def conforms(data: Data, shape: Shape, node: Term) -> bool:
@@ -214,7 +210,7 @@ def _pattern(data: Data, constraint: Constraint, shape: Shape, focus: Term, valu
 def expression(pattern: Pattern) -> re.Pattern[str]:
     """Compile a pattern with SPARQL's flags."""
     flags = {"i": re.IGNORECASE, "s": re.DOTALL, "m": re.MULTILINE, "x": re.VERBOSE}
-    return re.compile(pattern.text, sum(flags[flag] for flag in set(pattern.flags) & flags.keys()))
+    return re.compile(pattern.text, sum(flags[flag] for flag in set(pattern.flags)))
 
 
 def _language_in(data: Data, constraint: Constraint, shape: Shape, focus: Term, values: Values) -> Iterable[Term]:
@@ -227,7 +223,7 @@ def _language_in(data: Data, constraint: Constraint, shape: Shape, focus: Term, 
 
 def _unique_lang(data: Data, constraint: Constraint, shape: Shape, focus: Term, values: Values) -> Iterable[None]:
     tags = [found.language for value in values if (found := terms.as_literal(value)) and found.language]
-    return [None for tag in dict.fromkeys(tags) if tags.count(tag) > 1] if constraint.value else []
+    return [None for tag in dict.fromkeys(tags) if tags.count(tag) > 1]
 
 
 # Pairs of properties (4.5)

@@ -10,7 +10,7 @@ from rdflib import RDF, RDFS, SH, BNode, Graph, Literal, Node, URIRef
 from rdflib.collection import Collection
 
 from ngsild.rdf import Triple
-from shapes import NAMESPACE, terms
+from shapes import terms
 from shapes.shape import (
     SEVERITIES,
     Alternative,
@@ -50,8 +50,7 @@ _SAID = {
 }  # fmt: skip
 #: The shapes that a shape lies in.
 _Outer = tuple[Node, ...]
-_PLAIN = URIRef(f"{NAMESPACE}plain")
-_RULE = URIRef(f"{NAMESPACE}rule")
+_FLAGS = frozenset("ismx")
 
 
 class RefusedShape(ValueError):
@@ -61,7 +60,9 @@ class RefusedShape(ValueError):
 def read_shapes(graph: Graph) -> list[Targeted]:
     """Return the shapes of a graph that have targets, by name; raise RefusedShape for the first that is wrong."""
     reader = _Reader(graph)
-    found = {node for predicate in _TARGETS for node in graph.subjects(predicate)}
+    for component in graph.subjects(RDF.type, SH.ConstraintComponent):
+        raise RefusedShape(f"{component}: constraint components of one's own are not supported")
+    found = {node for predicate in (*_TARGETS, SH.target) for node in graph.subjects(predicate)}
     found |= {node for node in graph.subjects(RDF.type, SH.NodeShape) if (node, RDF.type, RDFS.Class) in graph}
     return [read for node in sorted(found, key=str) if (read := reader.targeted(node)) is not None]
 
@@ -128,8 +129,6 @@ class _Reader:
             path=None if path is None else self._path(node, path),
             severity=self._severity(node),
             message=self._text(node, SH.message),
-            plain=self._text(node, _PLAIN),
-            rule=self._text(node, _RULE),
             constraints=tuple(self._constraints(node, (*outer, node))),
         )
 
@@ -195,6 +194,8 @@ class _Reader:
 
     def _pattern(self, node: Node, name: str, value: Node, outer: _Outer) -> Pattern:
         pattern = Pattern(str(value), str(self._graph.value(node, SH.flags) or ""))
+        if not _FLAGS.issuperset(pattern.flags):
+            raise self._refusal(node, f"sh:flags {pattern.flags!r}: only i, s, m and x are understood")
         try:
             re.compile(pattern.text)
         except re.error as error:

@@ -21,11 +21,9 @@ def as_json(entity_id: str | None, result: Result) -> dict[str, Any]:
         "attribute": result.attribute,
         "datasetId": result.dataset,
         "severity": result.severity,
-        "rule": result.rule,
         "shape": terms.text_of(result.shape),
         "constraint": result.component.rpartition("#")[2].removesuffix("ConstraintComponent"),
         "message": result.message,
-        "explanation": result.plain,
         "value": None if result.value is None else terms.text_of(result.value),
     }
     return {name: value for name, value in found.items() if value is not None}

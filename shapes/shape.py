@@ -5,8 +5,7 @@ RDF terms are written as in N-Triples (`<iri>`, `"text"`, `"1"^^<datatype>`, `_:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 SH = "http://www.w3.org/ns/shacl#"
@@ -81,17 +80,7 @@ class Shape:
     severity: Severity
     message: str | None
     """In English where there are several."""
-    plain: str | None
-    """What is wrong and what to do, for people who know nothing of the model."""
-    rule: str | None
-    """The id of the constraint of the model that it belongs to, such as C04."""
     constraints: tuple[Constraint, ...] = ()
-
-    def inner(self) -> Iterator[Shape]:
-        """Yield the shapes that it refers to."""
-        for constraint in self.constraints:
-            held = constraint.value if isinstance(constraint.value, tuple) else (constraint.value,)
-            yield from (shape for shape in held if isinstance(shape, Shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +110,7 @@ class Result:
     shape: Term
     message: str
     value: Term | None = None
-    plain: str | None = None
-    rule: str | None = None
     attribute: str | None = None
     """The IRI of the first-level attribute at fault, where there is one."""
-    dataset: str | None = field(default=None)
+    dataset: str | None = None
     """The datasetId of the instance at fault, None for the default one."""

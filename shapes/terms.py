@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-XSD = "http://www.w3.org/2001/XMLSchema#"
+from ngsild import rdf
+from ngsild.rdf import XSD
+
 _LANG_STRING = "http://www.w3.org/1999/02/22-rdf-syntax-ns#langString"
 _INTEGERS = frozenset(
     XSD + name
@@ -20,7 +21,6 @@ _INTEGERS = frozenset(
 _FLOATS = frozenset(XSD + name for name in ("double", "float", "decimal"))
 _ESCAPE = re.compile(r'\\(["\\nrt]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})')
 _SINGLE = {"n": "\n", "r": "\r", "t": "\t"}
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
 class Literal(NamedTuple):
@@ -38,7 +38,7 @@ def iri(text: str) -> str:
 
 def literal(text: str, datatype: str = "", language: str = "") -> str:
     """Write a literal as a term."""
-    quoted = f'"{text.translate(_ESCAPES)}"'
+    quoted = rdf.text(text)
     if language:
         return f"{quoted}@{language.lower()}"
     return quoted if datatype in ("", f"{XSD}string") else f"{quoted}^^<{datatype}>"
@@ -54,7 +54,6 @@ def is_blank(term: str) -> bool:
     return term.startswith("_:")
 
 
-@lru_cache(maxsize=4096)
 def as_literal(term: str) -> Literal | None:
     """Take a literal apart; None for an IRI or a blank node."""
     if not term.startswith('"'):

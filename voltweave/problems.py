@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 #: What each exit code means, for the reference.
 MEANINGS = {
     ExitCode.DONE: "done; also after Ctrl-C of `up` and `serve`, whose way to end that is",
-    ExitCode.REJECTED: "the server or an adapter did not take what it was given; the output says what and why",
+    ExitCode.REJECTED: "the server, an adapter or `validate` did not take what it got; the output says what and why",
     ExitCode.USAGE: "an option or argument is wrong or missing",
     ExitCode.REFUSED: "a setting, file, address or port that you must put right first",
     ExitCode.UNREACHABLE: "the server does not answer",

@@ -13,7 +13,8 @@ CONTEXT = [
 ]
 OBSERVED_AT = "2026-05-04T08:30:00Z"
 
-_VALUE_MEMBER = {
+#: The member of a normalized attribute that holds its value.
+VALUE_MEMBER = {
     Kind.PROPERTY: "value",
     Kind.GEO_PROPERTY: "value",
     Kind.RELATIONSHIP: "object",
@@ -52,7 +53,7 @@ def entity_id(class_name: str, number: int = 1) -> str:
 
 def _instance(model: Model, use: AttributeUse) -> dict[str, Any]:
     attribute = use.attribute
-    instance = {"type": str(attribute.kind), _VALUE_MEMBER[attribute.kind]: _value(model, use)}
+    instance = {"type": str(attribute.kind), VALUE_MEMBER[attribute.kind]: _value(model, use)}
     unit = attribute.unit
     if unit and unit.unit_code:
         instance["unitCode"] = unit.unit_code

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from voltweave.commands.query import CONTEXT
 from voltweave.output import tell, write
 from voltweave.problems import ExitCode, Refused
 
 if TYPE_CHECKING:
     from shapes.shape import Result
-
-CONTEXT = "https://w3id.org/voltweave/contexts/cim.jsonld"
 
 
 class Output(StrEnum):

@@ -9,21 +9,14 @@ from random import Random
 from typing import Any
 
 import ontology
-from ontology import AttributeUse, Kind, model
+from ontology import AttributeUse, model
+from ontology.generate.examples import VALUE_MEMBER
 
 Json = dict[str, Any]
 
 EXAMPLES: dict[str, Json] = {
     file.stem: json.loads(file.read_text(encoding="utf-8"))
     for file in sorted((Path(ontology.__file__).parent / "examples").glob("*.json"))
-}
-_MEMBER = {
-    Kind.PROPERTY: "value",
-    Kind.GEO_PROPERTY: "value",
-    Kind.RELATIONSHIP: "object",
-    Kind.VOCAB_PROPERTY: "vocab",
-    Kind.LANGUAGE_PROPERTY: "languageMap",
-    Kind.LIST_PROPERTY: "valueList",
 }
 #: What stands in no right place.
 _ODD: tuple[Any, ...] = (
@@ -54,7 +47,7 @@ def entity(class_name: str, number: int, random: Random) -> Json:
 
 def _move(attribute: Json, use: AttributeUse, random: Random) -> None:
     """Move a value to one of its bounds, or just beyond."""
-    limits, member = use.limits, _MEMBER[use.attribute.kind]
+    limits, member = use.limits, VALUE_MEMBER[use.attribute.kind]
     bounds = [b for b in (limits.minimum, limits.exclusive_minimum, limits.maximum) if b is not None]
     if bounds and use.attribute.range in ("number", "integer"):
         beyond = random.choice((0, 0, 0, 1, -1, 1e-9, -1e-9)) if random.random() < 0.3 else 0

@@ -6,7 +6,6 @@ All faulty entities stand in one graph and are validated at once; each has an id
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,19 +14,11 @@ import pytest
 from rdflib import BNode, Graph, Literal, URIRef
 
 from ontology import AttributeUse, Kind, model
-from ontology.source import FOLDER
+from ontology.generate.examples import VALUE_MEMBER
 from shapes import NAMESPACE, shape_files
 from shapes.oracle import Result, UnknownContext, to_graph, validate
+from tests.unit.shapes.generated_entities import EXAMPLES
 
-EXAMPLES = {f.stem: json.loads(f.read_text("utf-8")) for f in sorted((FOLDER / "examples").glob("*.json"))}
-MEMBER = {
-    Kind.PROPERTY: "value",
-    Kind.GEO_PROPERTY: "value",
-    Kind.RELATIONSHIP: "object",
-    Kind.VOCAB_PROPERTY: "vocab",
-    Kind.LANGUAGE_PROPERTY: "languageMap",
-    Kind.LIST_PROPERTY: "valueList",
-}
 WRONG_VALUE = {
     "string": 5,
     "number": "12",
@@ -78,7 +69,7 @@ def faults() -> Iterator[Fault]:
 
 def faults_of(class_name: str, use: AttributeUse) -> Iterator[Fault]:
     attribute, name = use.attribute, f"{class_name}-{use.attribute.name}"
-    member = MEMBER[attribute.kind]
+    member = VALUE_MEMBER[attribute.kind]
 
     def fault(what: str, shape: str | None, severity: str = "Violation", **members: Any) -> Fault:
         return Fault(f"{name} {what}", changed(class_name, attribute.name, **members), shape, severity)
@@ -113,7 +104,7 @@ def faults_of(class_name: str, use: AttributeUse) -> Iterator[Fault]:
 
 def two_values(class_name: str, use: AttributeUse, shape: str) -> Iterator[Fault]:
     """Two values in one instance are a fault; two instances with a datasetId each are none (decision 27)."""
-    name, member = use.attribute.name, MEMBER[use.attribute.kind]
+    name, member = use.attribute.name, VALUE_MEMBER[use.attribute.kind]
     first = EXAMPLES[class_name][name][member]
     if not isinstance(first, str) or use.attribute.range not in ("string", *model().classes):
         return

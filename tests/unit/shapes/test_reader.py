@@ -96,6 +96,19 @@ CORE = {
     "in": on("( d:colour n:hasValue )", 'sh:in ( "red" "green" 5 )'),
     "in numbers": on("( d:seats n:hasValue )", "sh:in ( 2 4 )"),
     "in concepts": on("( d:kind n:hasVocab )", "sh:in ( d:Van )"),
+    "two alternatives": on(
+        "( d:name n:hasValue )",
+        "sh:or ( [ sh:datatype xsd:string ] [ sh:datatype xsd:integer ] ) ;"
+        " sh:or ( [ sh:datatype xsd:integer ] [ sh:datatype xsd:boolean ] )",
+    ),
+    "alternatives of two kinds": on(
+        "( d:name n:hasValue )", 'sh:or ( [ sh:datatype xsd:string ; sh:pattern "^F" ] [ sh:datatype xsd:integer ] )'
+    ),
+    "geometries of two kinds": on(
+        "( d:place n:hasValue )",
+        "sh:or ( [ sh:class <https://purl.org/geojson/vocab#Point> ; sh:nodeKind sh:IRI ]"
+        " [ sh:class <https://purl.org/geojson/vocab#Polygon> ] )",
+    ),
     "not": "sh:not [ sh:property [ sh:path d:doors ; sh:minCount 1 ] ]",
     "or": f"sh:or ( [ {on('d:name', 'sh:minCount 1')} ] [ {on('d:owner', 'sh:minCount 1')} ] )",
     "and": on("( d:speed n:hasValue )", "sh:and ( [ sh:minInclusive 0 ] [ sh:maxInclusive 100 ] )"),
@@ -210,3 +223,21 @@ def test_an_id_that_rdf_writes_otherwise_escapes_nothing(entity_id: str) -> None
         f" {on('d:name', 'sh:minCount 1')} ."
     )
     assert [component.rpartition("#")[2][:3] for component, _ in results(found, entity)] == ["Max", "Min"]
+
+
+def test_what_is_missing_is_told_of_an_entity_that_rdf_cannot_express() -> None:
+    entity = car(speed={"type": "Property", "value": {"@value": {"b": 1}}})
+    found = shapes(f":S a sh:NodeShape ; sh:targetClass d:Car ; {on('d:name', 'sh:minCount 1')} .")
+    assert [component.rpartition("#")[2] for component, _ in results(found, entity)] == ["MinCountConstraintComponent"]
+
+
+@pytest.mark.parametrize(
+    ("turtle", "reason"),
+    [
+        (":S a sh:NodeShape ; sh:target [ a sh:SPARQLTarget ] ; sh:class d:Van .", "sh:target"),
+        (":Own a sh:ConstraintComponent ; sh:parameter [ sh:path :own ] .", "constraint components"),
+    ],
+)
+def test_targets_and_components_of_ones_own_are_refused(turtle: str, reason: str) -> None:
+    with pytest.raises(RefusedShape, match=reason):
+        shapes(turtle)
