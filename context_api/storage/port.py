@@ -71,6 +71,8 @@ class Change:
     """IRIs of the attributes that the operation wrote; one written without a difference has history too."""
     late: tuple[tuple[str, Instance], ...] = ()
     """(attribute IRI, instance) older than what is stored: history only (decision 7)."""
+    report: str | None = None
+    """What validation found in `after`, as a JSON array; None where it was not judged (decision 14)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Rows(Generic[Key]):
     history: list[Line] = field(default_factory=list)
     """key, attr, dataset, time, hash, tenant, created_at, modified_at, deleted, version, num, instance"""
     changes: list[Line] = field(default_factory=list)
-    """key, tenant, entity_id, operation, attributes, old_version, version, at"""
+    """key, tenant, entity_id, operation, attributes, old_version, version, at, report"""
     counts: Counter[tuple[int, int, int, str]] = field(default_factory=Counter)
     """(tenant, typeset, attr, attribute type) -> instances more than before, for table `occurrence`"""
     _numbers: _Numbers = field(init=False)
@@ -168,7 +168,17 @@ class Rows(Generic[Key]):
         attributes = {what: [numbers[attr] for attr in attrs] for what, attrs in changed_attributes(change).items()}
         old_version = None if change.before is None else change.before.version
         self.changes.append(
-            (key, tenant.id, change.entity_id, change.operation, json_text(attributes), old_version, version, change.at)
+            (
+                key,
+                tenant.id,
+                change.entity_id,
+                change.operation,
+                json_text(attributes),
+                old_version,
+                version,
+                change.at,
+                change.report,
+            )
         )
 
 

@@ -194,7 +194,8 @@ history = Table(
 )
 
 #: The change log: one row per change of an entity, in commit order on SQLite. `attributes` is JSON: ids of table name
-#: by created, updated, deleted, late.
+#: by created, updated, deleted, late. `report` is JSON too: what validation found in the entity after the change, NULL
+#: where it was not judged.
 change = Table(
     "change",
     metadata,
@@ -208,6 +209,7 @@ change = Table(
     Column("old_version", BigInteger),
     Column("new_version", BigInteger),
     Column("at", BigInteger, nullable=False),
+    Column("report", Text),
     sqlite_autoincrement=True,
 )
 
@@ -247,4 +249,30 @@ lease = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("until", BigInteger, nullable=False),
+)
+
+#: How writes are judged (decision 14), where a tenant does not leave it to the setting: of entities of a type, by its
+#: IRI, or of all others, where `type` is empty.
+validation_mode = Table(
+    "validation_mode",
+    metadata,
+    Column("tenant", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "type"),
+    sqlite_with_rowid=False,
+)
+
+#: The shapes that a tenant adds to those of the model, every version of each document; `turtle` is NULL where it was
+#: removed.
+shape_document = Table(
+    "shape_document",
+    metadata,
+    Column("tenant", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("turtle", Text),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "name", "version"),
+    sqlite_with_rowid=False,
 )

@@ -15,7 +15,7 @@ from context_api.storage.rows import Rows
 #: Creations from which COPY, with a round trip a table, is cheaper than one call.
 FEWEST = 50
 _VERSIONS = "SELECT nextval('version') FROM generate_series(1, $1)"
-_CHANGE_COLUMNS = ("k", "tenant", "entity_id", "operation", "attributes", "old_version", "new_version", "at")
+_CHANGE_COLUMNS = ("k", "tenant", "entity_id", "operation", "attributes", "old_version", "new_version", "at", "report")
 _GEOMETRY = f"SELECT vw_geometries($1::uuid[], $2::int[], {GEOMETRY_COLUMNS})"
 _DELTA = "INSERT INTO occurrence_delta (tenants, typesets, attrs, types, counts) VALUES ($1, $2, $3, $4, $5)"
 

@@ -27,7 +27,7 @@ _CREATE, _UPDATE, _DELETE, _HISTORY = range(4)
 _TYPES = (
     "uuid[]", _INT, _BIG, _BIG, _INT, _TEXT, "bool",
     _INT, _TEXT, _TEXT, _BIG, _BIG, _BIG, _BIG, _TEXT, _TEXT,
-    _TEXT, _TEXT,
+    _TEXT, _TEXT, _TEXT,
     _INT, _INT, _INT, _INT, _INT, _REAL, _TEXT, _BIG, _BIG,
     _INT, _INT, _INT, _INT,
     _INT, _INT, _INT, _INT, _TEXT, _REAL, _REAL, _REAL, _REAL, "bool[]",
@@ -121,7 +121,7 @@ async def write(con: Connection, group: Sequence[Keyed], rows: Rows[int], swept:
 def _arguments(group: Sequence[Keyed], rows: Rows[int], swept: bool) -> list[Any]:
     return [
         *_entities(group, rows, swept),
-        *_columns(((line[3], line[4]) for line in rows.changes), 2),
+        *_columns(((line[3], line[4], line[8]) for line in rows.changes), 3),
         *_columns(((line[:4] + line[6:]) for line in rows.value_upserts), 9),
         *_columns(rows.value_deletes, 4),
         *geometry_columns(rows),
