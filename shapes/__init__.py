@@ -1,7 +1,7 @@
 """The contract on data: SHACL shapes of the common information model, and what checks entities with them.
 
-Belongs here: the shapes as Turtle (generated/ is made from the ontology by `make model`; rules across attributes,
-entities and time are written by hand beside it), and what judges entities by them:
+Belongs here: the shapes as Turtle (generated/ is made from the ontology by `make model`; rules.ttl says in plain words
+what each rule is about), and what judges entities by them:
 
     reader      SHACL in RDF to shapes as plain data (shape); what one entity cannot answer is refused
     document    the same as JSON, which is read at the start
@@ -20,27 +20,41 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shapes.compiler import Shapes
+    from shapes.shape import Library, Rule
 
-__all__ = ["DOCUMENT", "NAMESPACE", "model_shapes", "shape_files"]
+__all__ = ["DOCUMENT", "NAMESPACE", "model_rules", "model_shapes", "shape_files"]
 
 NAMESPACE = "https://w3id.org/voltweave/shapes#"
 
 
 DOCUMENT = Path(__file__).parent / "shapes.json"
-"""All shapes of the model as a JSON document."""
+"""All shapes of the model, and its rules, as a JSON document."""
 
 
 @cache
 def model_shapes() -> Shapes:
     """Return the shapes of the model, ready to judge entities; read once."""
+    from shapes.compiler import Shapes
+
+    return Shapes(_library().shapes)
+
+
+@cache
+def model_rules() -> dict[str, Rule]:
+    """Return the rules of the model by their IRIs; read once, callers must not change it."""
+    return {rule.iri: rule for rule in _library().rules}
+
+
+@cache
+def _library() -> Library:
     import orjson
 
-    from shapes.compiler import Shapes
     from shapes.document import from_document
 
-    return Shapes(from_document(orjson.loads(DOCUMENT.read_bytes())))
+    return from_document(orjson.loads(DOCUMENT.read_bytes()))
 
 
 def shape_files() -> list[Path]:
-    """Return the Turtle files that hold the shapes, in a fixed order."""
-    return sorted(Path(__file__).parent.glob("generated/*.ttl"))
+    """Return the Turtle files that hold rules and shapes, in a fixed order."""
+    folder = Path(__file__).parent
+    return [*sorted(folder.glob("*.ttl")), *sorted(folder.glob("generated/*.ttl"))]

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
 from shapes import shape
-from shapes.shape import Targeted
+from shapes.shape import Library
 
 _KIND = "@"
 _CLASSES: dict[str, Any] = {
     each.__name__: each
     for each in (
         shape.Step, shape.Sequence, shape.Alternative, shape.Repeated, shape.Constraint, shape.Pattern, shape.Shape,
-        shape.Target, shape.Targeted,
+        shape.Target, shape.Targeted, shape.Rule,
     )
 }  # fmt: skip
 
 
-def to_document(found: Sequence[Targeted]) -> Any:
-    """Return shapes as JSON data."""
-    return [_plain(each) for each in found]
+def to_document(library: Library) -> dict[str, list[Any]]:
+    """Return shapes and rules as JSON data: lists by the names of the members."""
+    return {each.name: _plain(getattr(library, each.name)) for each in fields(library)}
 
 
-def from_document(document: Any) -> list[Targeted]:
-    """Return the shapes that a document of `to_document` holds."""
-    return [cast(Targeted, _object(each)) for each in document]
+def from_document(document: Any) -> Library:
+    """Return the shapes and rules that a document of `to_document` holds."""
+    return Library(**{each.name: cast(Any, _object(document[each.name])) for each in fields(Library)})
 
 
 def _plain(value: Any) -> Any:

@@ -125,7 +125,7 @@ def judge(data: Data, shape: Shape, focus: Term) -> Iterator[Result]:
 def result(shape: Shape, constraint: Constraint, focus: Term, value: Term | None = None) -> Result:
     """Return the result of a constraint that does not hold."""
     message = shape.message or f"{constraint.name} does not hold"
-    return Result(focus, shape.path, constraint.component, shape.severity, shape.name, message, value)
+    return Result(focus, shape.path, constraint.component, shape.severity, shape.name, message, value, rule=shape.rule)
 
 
 def conforms(data: Data, shape: Shape, node: Term) -> bool:

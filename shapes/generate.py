@@ -9,12 +9,14 @@ import orjson
 from shapes import DOCUMENT
 from shapes.document import to_document
 from shapes.oracle import shapes_graph
-from shapes.reader import read_shapes
+from shapes.reader import read_library
 
 
 def document() -> bytes:
-    """Return what belongs in the file: one shape a line."""
-    return b"[\n" + b",\n".join(orjson.dumps(each) for each in to_document(read_shapes(shapes_graph()))) + b"\n]\n"
+    """Return what belongs in the file: one shape or rule a line."""
+    members = to_document(read_library(shapes_graph())).items()
+    lists = (orjson.dumps(name) + b": [\n" + b",\n".join(map(orjson.dumps, each)) + b"\n]" for name, each in members)
+    return b"{" + b",\n".join(lists) + b"}\n"
 
 
 def main() -> int:

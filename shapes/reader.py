@@ -6,18 +6,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
-from rdflib import RDF, RDFS, SH, BNode, Graph, Literal, Node, URIRef
+from rdflib import RDF, RDFS, SH, BNode, Graph, Literal, Namespace, Node, URIRef
 from rdflib.collection import Collection
 
 from ngsild.rdf import Triple
-from shapes import terms
+from shapes import NAMESPACE, terms
 from shapes.shape import (
     SEVERITIES,
     Alternative,
     Constraint,
+    Library,
     Path,
     Pattern,
     Repeated,
+    Rule,
     Sequence,
     Severity,
     Shape,
@@ -27,6 +29,7 @@ from shapes.shape import (
     Term,
 )
 
+_VS = Namespace(NAMESPACE)
 #: Shapes inside shapes; deeper ones are refused.
 _DEPTH = 16
 _TARGETS = {
@@ -55,6 +58,20 @@ _FLAGS = frozenset("ismx")
 
 class RefusedShape(ValueError):
     """A shape that is no SHACL, or says what one entity alone cannot answer; the text names shape and reason."""
+
+
+def read_library(graph: Graph) -> Library:
+    """Return the shapes and the rules of a graph; raise RefusedShape for the first that is wrong."""
+    return Library(tuple(read_rules(graph)), tuple(read_shapes(graph)))
+
+
+def read_rules(graph: Graph) -> Iterator[Rule]:
+    """Yield the rules of a graph by their IRIs; raise RefusedShape for one that does not say all it must."""
+    for node in sorted(graph.subjects(RDF.type, _VS.Rule), key=str):
+        said = [graph.value(node, each) for each in (RDFS.label, _VS.explanation, _VS.recommendedAction)]
+        if not isinstance(node, URIRef) or None in said:
+            raise RefusedShape(f"{node}: a rule needs an IRI, a label, an explanation and a recommended action")
+        yield Rule(str(node), *map(str, said))
 
 
 def read_shapes(graph: Graph) -> list[Targeted]:
@@ -130,7 +147,14 @@ class _Reader:
             severity=self._severity(node),
             message=self._text(node, SH.message),
             constraints=tuple(self._constraints(node, (*outer, node))),
+            rule=self._rule(node),
         )
+
+    def _rule(self, node: Node) -> str | None:
+        rule = self._graph.value(node, _VS.rule)
+        if rule is not None and not isinstance(rule, URIRef):
+            raise self._refusal(node, "vs:rule needs the IRI of a rule")
+        return None if rule is None else str(rule)
 
     def _severity(self, node: Node) -> Severity:
         found = self._graph.value(node, SH.severity, default=SH.Violation)

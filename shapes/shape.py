@@ -81,6 +81,8 @@ class Shape:
     message: str | None
     """In English where there are several."""
     constraints: tuple[Constraint, ...] = ()
+    rule: str | None = None
+    """The IRI of the rule that it is there for, as plain text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,26 @@ class Targeted:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What shapes are there for, in words for people who know nothing of the model."""
+
+    iri: str
+    label: str
+    explanation: str
+    """What is odd, what it may mean, what to do."""
+    action: str
+    """What is recommended: checkSensor, maintenanceCheck, reviewUsage, contactProvider, correctMapping, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Shapes together with the rules that they name."""
+
+    rules: tuple[Rule, ...]
+    shapes: tuple[Targeted, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One result of a validation (SHACL 3.6.2), with what it belongs to in NGSI-LD."""
 
@@ -114,3 +136,5 @@ class Result:
     """The IRI of the first-level attribute at fault, where there is one."""
     dataset: str | None = None
     """The datasetId of the instance at fault, None for the default one."""
+    rule: str | None = None
+    """The IRI of the rule that the shape is there for, as plain text."""

@@ -8,6 +8,8 @@ For an attribute `a` of a class `C` there are these shapes, each with an IRI of 
     C-a-limits    bounds, lengths and pattern, with the severity that the model gives
     C-a-listed    the value is in its value list (Warning: lists of other systems grow)
 
+Each names the rule of the model that it is there for (shapes/rules.ttl).
+
 A list, an interval and a point have shapes for their parts too: C-a-items, C-a-begin, C-a-latitude and so on.
 
 Values are reached through NGSI-LD's RDF: ngsi-ld:hasValue, hasObject, hasVocab, hasLanguageMap and hasValueList.
@@ -62,6 +64,26 @@ _PLAIN_NAME = {
 }
 #: Values that JSON may write as an array although they are one value.
 _ARRAYS = ("JSON", "OpeningHoursSpecification")
+#: The rule of a shape by the last part of its name; -value and -limits depend on the attribute.
+_RULES = {
+    "": "C01", "present": "C01", "value": "C02", "items": "C02", "begin": "C02", "end": "C02", "unit": "C03",
+    "limits": "C05", "observedAt": "C06", "listed": "C08", "longitude": "C09", "latitude": "C09",
+}  # fmt: skip
+#: Shapes that a rule of its own asks for.
+_OWN_RULES = {
+    "ChargeDetailRecord-totalCost-limits": "C20",
+    "ChargingSession-duration-limits": "C13",
+    "ChargingSession-totalCost-limits": "C20",
+    "ChargingStation-ocppEndpoint-limits": "C07",
+    "ChargingStation-simIccid-limits": "C07",
+    "Dataset-conformsTo-present": "C50",
+    "Dataset-containsPersonalData-present": "C50",
+    "Dataset-licence-present": "C50",
+    "Dataset-retentionPeriod-limits": "C50",
+    "EVSE-evseId-limits": "C07",
+    "ParkingSite-availableSpotNumber-limits": "C44",
+    "ParkingViolation-evidence-present": "C47",
+}
 _PHASES = "[ sh:alternativePath ( cim:L1 cim:L2 cim:L3 ) ]"
 
 
@@ -78,7 +100,8 @@ def _class(model: Model, class_: EntityType) -> Iterator[str]:
     shapes: list[tuple[str, list[str]]] = []
     for use in class_.attributes.values():
         if use.inverse_of is None:
-            shapes += _use(model, class_.name, use)
+            for name, lines in _use(model, class_.name, use):
+                shapes.append((name, [*lines, f"vs:rule vs:{_rule(name, use)}"]))
     top = [name for name, _ in shapes if not name.endswith(("-value", "-unit", "-observedAt"))]
     yield subject(
         f"vs:{class_.name}",
@@ -91,6 +114,20 @@ def _class(model: Model, class_: EntityType) -> Iterator[str]:
     )
     for name, lines in shapes:
         yield subject(name, ["a sh:PropertyShape", *lines])
+
+
+def _rule(name: str, use: AttributeUse) -> str:
+    """Return the rule that a shape of an attribute is there for."""
+    own = _OWN_RULES.get(name.removeprefix("vs:"))
+    if own is not None:
+        return own
+    _, _, part = name.partition(f"-{use.attribute.name}")
+    attribute, limits = use.attribute, use.limits
+    if part == "-value" and attribute.kind is Kind.RELATIONSHIP:
+        return "C01"
+    if part == "-limits" and attribute.unit and attribute.unit.unit_code == "P1":
+        return "C04" if (limits.minimum, limits.maximum) == (0, 100) else "C05"
+    return _RULES[part.removeprefix("-")]
 
 
 def _use(model: Model, class_name: str, use: AttributeUse) -> Iterator[tuple[str, list[str]]]:
@@ -302,10 +339,10 @@ def _sub_properties(model: Model) -> Iterator[str]:
         if not attribute.sub_property:
             continue
         name = f"vs:{attribute.name}"
-        shapes = {f"{name}-value": _value(attribute, single=True)}
+        shapes = {f"{name}-value": [*_value(attribute, single=True), "vs:rule vs:C02"]}
         if attribute.scheme:
             _, *listed = _listed(model, attribute, attribute.scheme)
-            shapes[f"{name}-listed"] = [f"sh:path {_MEMBER[attribute.kind]}", *listed]
+            shapes[f"{name}-listed"] = [f"sh:path {_MEMBER[attribute.kind]}", *listed, "vs:rule vs:C08"]
         yield subject(
             name,
             [
@@ -314,6 +351,7 @@ def _sub_properties(model: Model) -> Iterator[str]:
                 f"sh:class ngsi-ld:{attribute.kind}",
                 f"sh:property {' , '.join(shapes)}",
                 f"sh:message {text(f'{attribute.name} must be a {attribute.kind}')}@en",
+                "vs:rule vs:C01",
             ],
         )
         for shape, lines in shapes.items():

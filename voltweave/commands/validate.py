@@ -100,7 +100,7 @@ def _of_turtle(source: str, content: bytes) -> Iterator[Verdict]:
 
 
 def _show_text(verdicts: list[Verdict]) -> None:
-    from shapes.report import as_line
+    from shapes.report import as_line, as_words
 
     for verdict in verdicts:
         lines = [as_line(result) for result in verdict.results]
@@ -108,6 +108,8 @@ def _show_text(verdicts: list[Verdict]) -> None:
             lines.append(f"Not an entity: {verdict.problem}")
         if lines:
             write("\n  ".join([verdict.name, *lines]))
+    for explained in as_words(result for verdict in verdicts for result in verdict.results):
+        tell(explained)
     found = Counter(result.severity for verdict in verdicts for result in verdict.results)
     parts = [f"{count} {severity.lower()}{'s' if count > 1 else ''}" for severity, count in found.most_common()]
     refused = sum(verdict.problem is not None for verdict in verdicts)

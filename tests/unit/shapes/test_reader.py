@@ -14,12 +14,12 @@ from ngsild.entity import Entity
 from ngsild.expand import expand_entity
 from ngsild.rdf import n_triples, triples_of
 from ngsild.render import Representation
-from shapes import DOCUMENT
+from shapes import DOCUMENT, NAMESPACE, model_rules
 from shapes.compiler import Shapes
 from shapes.document import from_document
 from shapes.generate import document
 from shapes.oracle import shapes_graph
-from shapes.reader import RefusedShape, read_shapes
+from shapes.reader import RefusedShape, read_library, read_shapes
 from shapes.shape import Targeted
 
 PREFIXES = """
@@ -212,7 +212,35 @@ def test_a_result_names_attribute_dataset_and_message() -> None:
 
 def test_the_document_of_shapes_is_what_the_turtle_says() -> None:
     assert document() == DOCUMENT.read_bytes(), "run `make model`"
-    assert from_document(orjson.loads(DOCUMENT.read_bytes())) == read_shapes(shapes_graph())
+    assert from_document(orjson.loads(DOCUMENT.read_bytes())) == read_library(shapes_graph())
+
+
+def test_every_shape_names_a_rule_that_says_what_to_do() -> None:
+    rules = model_rules()
+    assert list(rules) == [f"{NAMESPACE}C{number:02}" for number in range(1, 58)]
+    actions = {
+        "checkSensor", "maintenanceCheck", "reviewUsage", "contactProvider", "correctMapping", "confirmReset", "none",
+    }  # fmt: skip
+    assert {rule.action for rule in rules.values()} == actions
+    assert all(rule.label and len(rule.explanation) > 100 for rule in rules.values())
+    ahead = [each.shape for each in read_shapes(shapes_graph())]
+    while ahead:
+        shape = ahead.pop()
+        ahead += [inner for c in shape.constraints if c.name == "property" for inner in c.value]
+        assert shape.rule in rules or all(c.name == "property" for c in shape.constraints), shape.name
+
+
+@pytest.mark.parametrize(
+    ("turtle", "reason"),
+    [
+        (":R a vs:Rule ; rdfs:label 'a' .", "an explanation"),
+        ("[] a vs:Rule ; rdfs:label 'a' ; vs:explanation 'b' ; vs:recommendedAction 'none' .", "needs an IRI"),
+        (":S a sh:NodeShape ; sh:targetClass d:Car ; sh:class d:Van ; vs:rule 'C01' .", "needs the IRI of a rule"),
+    ],
+)
+def test_a_rule_that_says_too_little_is_refused(turtle: str, reason: str) -> None:
+    with pytest.raises(RefusedShape, match=reason):
+        read_library(graph(f"@prefix vs: <{NAMESPACE}> .\n{turtle}"))
 
 
 @pytest.mark.parametrize("entity_id", ["ngsi-ld:Car:1", "geojson:1", "urn:x:%7B1%7D"])

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rdflib import RDF, SH, Graph, Literal
+from rdflib import RDF, SH, Graph, Literal, Namespace
 
+from shapes import NAMESPACE
 from tests.unit.shapes.generated_entities import EXAMPLES
 from tests.unit.voltweave.test_command_line import run
 from voltweave.problems import ExitCode
@@ -56,8 +57,11 @@ def test_the_2264_percent_are_named_in_words(tmp_path: Path) -> None:
     ended = run("validate", write(tmp_path, "car.json", charged(2264)))
     assert ended.returncode == ExitCode.REJECTED
     assert "Violation: stateOfCharge must lie between 0 and 100 % (it is 2264)" in ended.stdout
-    assert "[ElectricVehicle-stateOfCharge-limits]" in ended.stdout
-    assert ended.stderr.strip() == "1 entity: 1 violation"
+    assert "[C04 ElectricVehicle-stateOfCharge-limits]" in ended.stdout
+    explained, counted = ended.stderr.splitlines()
+    assert explained.startswith("C04 Percentage: A percentage such as a state of charge lies below 0 or above 100")
+    assert explained.endswith("(checkSensor)")
+    assert counted == "1 entity: 1 violation"
 
 
 def test_what_conforms_ends_well(tmp_path: Path) -> None:
@@ -86,6 +90,8 @@ def test_arrays_and_lines_are_judged_one_by_one(tmp_path: Path) -> None:
     assert result["entity"] == "urn:ngsi-ld:ElectricVehicle:a:2"
     assert (result["severity"], result["constraint"], result["value"]) == ("Violation", "MaxInclusive", "101")
     assert result["attribute"].endswith("#stateOfCharge")
+    assert result["rule"] == "https://w3id.org/voltweave/shapes#C04"
+    assert (result["recommendedAction"], "cannot be" in result["explanation"]) == ("checkSensor", True)
     assert [each["entity"] for each in first["notEntities"]] == ["no uri"]
     assert second["results"] == first["results"]
     assert [each["entity"] for each in second["notEntities"]] == ["no uri", "line 4"]
@@ -104,6 +110,11 @@ def test_the_report_is_shacl(tmp_path: Path) -> None:
     assert list(report.objects(None, SH.conforms)) == [Literal(False)]
     paths = [report.value(result, SH.resultPath) for result in results]
     assert sum((path, RDF.first, None) in report for path in paths) == 2
+    vs = Namespace(NAMESPACE)
+    assert {report.value(result, vs.rule) for result in results} == {vs.C03, vs.C04}
+    actions = [str(report.value(result, vs.recommendedAction)) for result in results]
+    assert sorted(actions) == ["checkSensor", "checkSensor", "correctMapping"]
+    assert all(report.value(result, vs.explanation) for result in results)
 
 
 def test_turtle_is_judged_like_the_entity_it_came_from(tmp_path: Path) -> None:
