@@ -33,11 +33,14 @@ from context_api.routes import (
     health,
     jsonld_contexts,
     model,
+    validation,
 )
 from context_api.routes.documentation import documentation
 from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
 from context_api.storage.url import is_postgresql
+from context_api.validation.judging import Validation
+from context_api.validation.tables import ValidationTables
 from ngsild.problems import InternalError, MethodNotAllowed, Problem
 from ontology import context, context_names, context_url, telemetry_iris
 
@@ -53,6 +56,7 @@ def operations() -> list[Operation]:
         *discovery.OPERATIONS,
         *jsonld_contexts.OPERATIONS,
         *model.OPERATIONS,
+        *validation.OPERATIONS,
         *health.OPERATIONS,
     ]
 
@@ -66,7 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))
     answers = KeptAnswers(store.records, settings.idempotency)
-    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store))
+    judging = Validation(ValidationTables(store.records), settings.validation, store.shared)
+    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging)
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS]
     found += documentation(found)
     app = FastAPI(
@@ -99,6 +104,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(broker.outage.close)
         await broker.contexts.start()
         stack.push_async_callback(broker.contexts.close)
+        await broker.validation.start()
+        stack.push_async_callback(broker.validation.close)
         if _has_role(broker.settings, "jobs"):
             leases = Leases(broker.store.records)
             stack.push_async_callback(leases.release)

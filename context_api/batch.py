@@ -8,7 +8,7 @@ occurrences of all ids make the nth round.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,10 @@ class Plan:
 
     change: Change | None
     undone: Problem | None = None
+
+
+Work = tuple[tuple[int, Step], Entity | None]
+"""((position, step), entity as stored)"""
 
 
 @dataclass(slots=True)
@@ -100,7 +104,10 @@ async def run_steps(
     """Carry out steps on different entities, by their positions in the result, and say there what became of them."""
     for _ in range(TRIES):
         found = [None] * len(steps) if blind else await broker.store.read(tenant, [result.ids[p] for p in steps])
-        plans = _plan(steps, found, broker.now(), result)
+        plans: dict[int, Plan] = {}
+        for some in _turns(list(zip(steps.items(), found, strict=True))):
+            plans |= _plan(broker, tenant, some, broker.now(), result)
+            await asyncio.sleep(0)
         changes = {position: plan.change for position, plan in plans.items() if plan.change is not None}
         outcomes = await broker.store.write(tenant, list(changes.values())) if changes else []
         for (position, change), outcome in zip(changes.items(), outcomes, strict=True):
@@ -119,7 +126,7 @@ async def _run_locked(broker: Broker, tenant: Tenant, steps: dict[int, Step], re
     plans: dict[int, Plan] = {}
 
     def compute(found: Sequence[Entity | None]) -> list[Change]:
-        plans.update(_plan(steps, found, broker.now(), result))
+        plans.update(_plan(broker, tenant, list(zip(steps.items(), found, strict=True)), broker.now(), result))
         return [plan.change for plan in plans.values() if plan.change is not None]
 
     await broker.store.write_locked(tenant, [result.ids[p] for p in steps], compute)
@@ -136,12 +143,20 @@ def _settle(result: BatchResult, position: int, plan: Plan) -> None:
         result.created.add(position)
 
 
-def _plan(steps: dict[int, Step], found: Sequence[Entity | None], now: int, result: BatchResult) -> dict[int, Plan]:
-    """Return what the steps make of the entities; problems and steps with nothing to do are settled at once."""
+def _turns(work: list[Work]) -> Iterator[list[Work]]:
+    """Yield work in pieces between which other requests have their turn."""
+    for start in range(0, len(work), ITEMS_A_TURN):
+        yield work[start : start + ITEMS_A_TURN]
+
+
+def _plan(broker: Broker, tenant: Tenant, work: list[Work], now: int, result: BatchResult) -> dict[int, Plan]:
+    """Return what steps make of entities, judged; problems and steps with nothing to do are settled at once."""
     plans: dict[int, Plan] = {}
-    for (position, step), before in zip(steps.items(), found, strict=True):
+    for (position, step), before in work:
         try:
             plan = step(before, max(now, before.modified_at) if before is not None else now)
+            if plan.change is not None:
+                plan = Plan(broker.validation.judged(tenant, plan.change), plan.undone)
         except Problem as problem:
             result.errors[position] = problem
             continue

@@ -10,6 +10,7 @@ from context_api.kept_answers import KeptAnswers
 from context_api.outage import Outage
 from context_api.settings import Settings
 from context_api.storage.port import Store
+from context_api.validation.judging import Validation
 from ngsild.context import TermMap, core_terms
 
 
@@ -26,6 +27,8 @@ class Broker:
     """Answers kept for idempotency keys (decision 9)."""
     outage: Outage
     """Where operations and jobs say that the storage failed them."""
+    validation: Validation
+    """What judges every write (decision 13)."""
 
     @property
     def core(self) -> TermMap:

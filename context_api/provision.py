@@ -1,9 +1,8 @@
 """Context Information Provision on single entities (CIM 009 clause 5.6).
 
-Every write follows the order of decision 13: structure first (the caller has expanded the body), commit last. What
-comes between with federation, policies and validation judges a `Change`, which holds the entity before and after;
-nothing does today. A change is read, computed and written on condition of the version read; a lost race is run again,
-the fourth time with no other write in between (decision 12).
+Every write follows the order of decision 13: structure first (the caller has expanded the body), then validation of a
+`Change`, which holds the entity before and after, commit last. A change is read, computed and written on condition of
+the version read; a lost race is run again, the fourth time with no other write in between (decision 12).
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def not_found(entity_id: str) -> ResourceNotFound:
 async def create_entity(broker: Broker, tenant: Tenant, entity: Entity) -> None:
     """Create Entity (clause 5.6.1)."""
     change = Change(entity.id, None, entity, entity.created_at, "createEntity", frozenset(entity.attributes))
-    [outcome] = await broker.store.write(tenant, [change])
+    [outcome] = await broker.store.write(tenant, [broker.validation.judged(tenant, change)])
     if outcome is not Outcome.DONE:
         raise AlreadyExists(f"{entity.id}: the entity exists")
 
@@ -87,7 +86,7 @@ async def change_entity(broker: Broker, tenant: Tenant, target: Target, operatio
         change = change_of(before, update, now, operation)
         if change is None:
             return update
-        [outcome] = await broker.store.write(tenant, [change])
+        [outcome] = await broker.store.write(tenant, [broker.validation.judged(tenant, change)])
         if outcome is Outcome.DONE:
             return update
         if outcome is Outcome.MISSING:
@@ -104,12 +103,13 @@ async def _change_locked(broker: Broker, tenant: Tenant, target: Target, operati
             before = _addressed(found[0], target)
             now = max(broker.now(), before.modified_at)
             update = compute(before, now)
+            change = change_of(before, update, now, operation)
+            judged = [] if change is None else [broker.validation.judged(tenant, change)]
         except Problem as problem:
             updates.append(problem)
             return []
         updates.append(update)
-        change = change_of(before, update, now, operation)
-        return [] if change is None else [change]
+        return judged
 
     await broker.store.write_locked(tenant, [target.entity_id], changes)
     if isinstance(updates[-1], Problem):

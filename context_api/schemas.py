@@ -20,6 +20,7 @@ _CONTEXT = {
         {"type": "array", "items": {"anyOf": [{"type": "string", "format": "uri"}, {"type": "object"}]}},
     ]
 }
+_MODE = {"type": "string", "enum": ["off", "warn", "enforce"]}
 _STRINGS = {"type": "array", "items": {"type": "string"}}
 _POWER = {"type": "Property", "value": 22, "unitCode": "KWT"}
 
@@ -148,8 +149,65 @@ SCHEMAS: dict[str, Any] = {
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string"},
+            "validationReport": _ref("ValidationReport"),
         },
         ("type", "title"),
+    ),
+    "ValidationReport": _object(
+        {
+            "conforms": {"type": "boolean"},
+            "resultCount": {"type": "integer", "minimum": 1},
+            "results": {"type": "array", "items": _ref("ValidationResult")},
+        },
+        ("conforms", "resultCount", "results"),
+        description="What a refused write breaks (SHACL 3.6).",
+    ),
+    "ValidationResult": _object(
+        {
+            "entity": {"type": "string"},
+            "attribute": {"type": "string", "format": "uri"},
+            "datasetId": {"type": "string", "format": "uri"},
+            "severity": {"type": "string", "enum": ["Violation", "Warning", "Info"]},
+            "rule": {"type": "string", "format": "uri"},
+            "shape": {"type": "string"},
+            "constraint": {"type": "string"},
+            "message": {"type": "string"},
+            "explanation": {"type": "string"},
+            "recommendedAction": {"type": "string"},
+            "value": {"type": "string"},
+        },
+        ("severity", "constraint", "message"),
+    ),
+    "ValidationModes": _object(
+        {"mode": _MODE, "default": _MODE, "types": {"type": "object", "additionalProperties": _MODE}},
+        ("mode", "default", "types"),
+        description="`types` has the types with a mode of their own; `mode` is that of all others.",
+    ),
+    "ValidationModesChange": _object(
+        {
+            "mode": {"anyOf": [_MODE, {"type": "null"}]},
+            "types": {"type": "object", "additionalProperties": {"anyOf": [_MODE, {"type": "null"}]}},
+        },
+        description="What is named is changed; null takes a choice back.",
+        examples=[{"types": {"ElectricVehicle": "enforce"}}],
+    ),
+    "Shapes": {"type": "string", "description": "SHACL shapes in Turtle."},
+    "ShapeDocument": {"anyOf": [_ref("Shapes"), _ref("ShapeDocumentEntry")]},
+    "ShapeDocuments": {"type": "array", "items": _ref("ShapeDocumentEntry")},
+    "ShapeDocumentEntry": _object(
+        {
+            "name": {"type": "string"},
+            "version": {"type": "integer", "minimum": 1},
+            "createdAt": _MOMENT,
+            "bytes": {"type": "integer"},
+            "versions": {
+                "type": "array",
+                "items": _object(
+                    {"version": {"type": "integer"}, "createdAt": _MOMENT, "removed": {"type": "boolean"}}
+                ),
+            },
+        },
+        ("name", "version", "createdAt"),
     ),
     "BatchOperationResult": _object(
         {

@@ -136,6 +136,25 @@ class IdempotencySettings(_Settings):
     )
 
 
+class ValidationSettings(_Settings):
+    """How writes are judged by the shapes."""
+
+    validation: Literal["off", "warn", "enforce"] = Field(
+        "warn",
+        description="What becomes of a write that breaks a shape, where its tenant did not choose: off (nothing is "
+        "judged), warn (stored, with an issue) or enforce (a violation is refused).",
+    )
+    max_report: int = Field(
+        100, ge=1, description="Results of one entity that a validation report holds, the most grave ones."
+    )
+    max_shape_documents: int = Field(
+        100, ge=1, description="Documents of shapes that one tenant may have in force; BadRequestData (400) above it."
+    )
+    max_shape_bytes: int = Field(
+        256 * 1024, ge=1024, description="Largest document of shapes; BadRequestData (400) above it."
+    )
+
+
 class LimitSettings(_Settings):
     """What a request may ask for; each limit has an error of its own."""
 
@@ -173,3 +192,4 @@ class Settings:
     contexts: ContextSettings = field(default_factory=ContextSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     idempotency: IdempotencySettings = field(default_factory=IdempotencySettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)

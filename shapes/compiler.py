@@ -41,9 +41,9 @@ class Shapes:
     """Shapes in force together; `judge` runs them on an entity."""
 
     def __init__(self, targeted: Iterable[Targeted]) -> None:
-        self._targeted = tuple(targeted)
+        self.targeted = tuple(targeted)
         self._by_types: dict[tuple[str, ...], _Compiled] = {}
-        targets = [target for each in self._targeted for target in each.targets]
+        targets = [target for each in self.targeted for target in each.targets]
         self._classes = frozenset(target.term for target in targets if target.kind == "class")
 
     def judge(self, entity: Entity) -> list[Result]:
@@ -57,7 +57,7 @@ class Shapes:
         if compiled is None:
             if len(self._by_types) >= _MOST_TYPES:
                 self._by_types.clear()
-            compiled = self._by_types[types] = _compile(self._targeted, types)
+            compiled = self._by_types[types] = _compile(self.targeted, types)
         doubts = compiled.doubts(entity.attributes)
         return compiled.results(entity, doubts) if doubts else []
 
@@ -72,7 +72,7 @@ class Shapes:
         """
         data = Data(triples)
         found: dict[str, list[Result]] = {}
-        for each in self._targeted:
+        for each in self.targeted:
             for node in {n: None for target in each.targets for n in data.targets(target)}:
                 entity = data.root(node)
                 for one in judge(data, each.shape, node):

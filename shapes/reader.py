@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from rdflib.collection import Collection
 
 from ngsild.rdf import Triple
 from shapes import NAMESPACE, terms
+from shapes.engine import expression
 from shapes.shape import (
     SEVERITIES,
     Alternative,
@@ -54,6 +54,8 @@ _SAID = {
 #: The shapes that a shape lies in.
 _Outer = tuple[Node, ...]
 _FLAGS = frozenset("ismx")
+#: Shapes that a foreign document may have, one that is referred to several times counted so often.
+_MOST = 5_000
 
 
 class RefusedShape(ValueError):
@@ -74,9 +76,12 @@ def read_rules(graph: Graph) -> Iterator[Rule]:
         yield Rule(str(node), *map(str, said))
 
 
-def read_shapes(graph: Graph) -> list[Targeted]:
-    """Return the shapes of a graph that have targets, by name; raise RefusedShape for the first that is wrong."""
-    reader = _Reader(graph)
+def read_shapes(graph: Graph, foreign: bool = False) -> list[Targeted]:
+    """Return the shapes of a graph that have targets, by name; raise RefusedShape for the first that is wrong.
+
+    `foreign` says that somebody unknown wrote them: no pattern of theirs backtracks, and they have a limit.
+    """
+    reader = _Reader(graph, foreign)
     for component in graph.subjects(RDF.type, SH.ConstraintComponent):
         raise RefusedShape(f"{component}: constraint components of one's own are not supported")
     found = {node for predicate in (*_TARGETS, SH.target) for node in graph.subjects(predicate)}
@@ -102,8 +107,10 @@ def _term(node: Node, labels: dict[Node, Term]) -> Term:
 
 
 class _Reader:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, foreign: bool) -> None:
         self._graph = graph
+        self._foreign = foreign
+        self._read = 0
         self._labels: dict[Node, Term] = {}
         self._readers: dict[str, Callable[[Node, str, Node, _Outer], Any]] = {
             **dict.fromkeys(("minCount", "maxCount", "minLength", "maxLength"), self._number),
@@ -138,6 +145,9 @@ class _Reader:
             raise self._refusal(node, "it refers to itself")
         if len(outer) > _DEPTH:
             raise self._refusal(node, f"it lies more than {_DEPTH} shapes deep")
+        self._read += 1
+        if self._foreign and self._read > _MOST:
+            raise self._refusal(node, f"with the shapes that shapes refer to there are more than {_MOST}")
         if (node, SH.deactivated, Literal(True)) in self._graph:
             return None
         path = self._graph.value(node, SH.path)
@@ -217,12 +227,12 @@ class _Reader:
         return _KINDS[kind]
 
     def _pattern(self, node: Node, name: str, value: Node, outer: _Outer) -> Pattern:
-        pattern = Pattern(str(value), str(self._graph.value(node, SH.flags) or ""))
+        pattern = Pattern(str(value), str(self._graph.value(node, SH.flags) or ""), self._foreign)
         if not _FLAGS.issuperset(pattern.flags):
             raise self._refusal(node, f"sh:flags {pattern.flags!r}: only i, s, m and x are understood")
         try:
-            re.compile(pattern.text)
-        except re.error as error:
+            expression(pattern)
+        except ValueError as error:
             raise self._refusal(node, f"sh:pattern {pattern.text!r} is no regular expression: {error}") from error
         return pattern
 

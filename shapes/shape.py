@@ -68,6 +68,8 @@ class Pattern:
 
     text: str
     flags: str = ""
+    foreign: bool = False
+    """Somebody unknown wrote it: it is searched for in time linear in the text, by RE2."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-
-import structlog
 
 from context_api.contexts.entries import Entry, Kind, now
 from context_api.contexts.storage import ContextStore
+from context_api.intervals import every
 from context_api.storage.port import Duplicate, StorageError
 from ngsild.problems import BadRequestData
 
-log = structlog.get_logger(__name__)
-
 _FLUSH_SECONDS = 30.0
 _REFRESH_SECONDS = 1.0
+_OUTAGE = "stored @contexts are out of step with the database"
 
 
 class StoredContexts:
@@ -46,9 +44,9 @@ class StoredContexts:
         """Load what is stored and start to write usage at intervals."""
         await self._store.start()
         await self.refresh()
-        self._tasks = [asyncio.create_task(_for_ever(_FLUSH_SECONDS, self._flush))]
+        self._tasks = [asyncio.create_task(every(_FLUSH_SECONDS, self._flush, _OUTAGE))]
         if self._shared:
-            self._tasks.append(asyncio.create_task(_for_ever(_REFRESH_SECONDS, self.refresh)))
+            self._tasks.append(asyncio.create_task(every(_REFRESH_SECONDS, self.refresh, _OUTAGE)))
 
     async def close(self) -> None:
         """Write the usage that is not written yet, unless the database is away."""
@@ -151,19 +149,3 @@ class StoredContexts:
         except StorageError:
             self._used.update(used)
             raise
-
-
-async def _for_ever(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    out_of_step = False
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await work()
-            out_of_step = False
-        except StorageError as error:
-            # Said once an outage.
-            if not out_of_step:
-                log.warning("stored @contexts are out of step with the database", error=str(error))
-            out_of_step = True
-        except Exception:
-            log.exception("stored @contexts could not be kept in step with the database")

@@ -29,13 +29,20 @@ def parse_pattern(text: str, parameter: str) -> Pattern:
     """Return a pattern; BadRequestData names the parameter when it is none, TooComplexQuery when it is too long."""
     if len(text) > MAX_LENGTH:
         raise TooComplexQuery(f"{parameter}: a pattern of more than {MAX_LENGTH} characters")
+    try:
+        return Pattern(text, compiled(text))
+    except UnicodeEncodeError:
+        raise BadRequestData(f"{parameter}: the pattern holds a lone surrogate") from None
+    except ValueError as error:
+        raise BadRequestData(f"{parameter}: {text!r} is not a pattern: {error}") from None
+
+
+def compiled(text: str) -> Any:
+    """Return a pattern as RE2 has it; raise ValueError, which says why, for one that is none."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY
     try:
-        return Pattern(text, re2.compile(text, options))
+        return re2.compile(text, options)
     except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
-        raise BadRequestData(f"{parameter}: {text!r} is not a pattern: {reason}") from None
-    except UnicodeEncodeError:
-        raise BadRequestData(f"{parameter}: the pattern holds a lone surrogate") from None
+        raise ValueError(error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]) from None

@@ -1,0 +1,215 @@
+"""A write judged before it is stored: what its entity breaks is refused, or told in the change log (decision 14)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import structlog
+
+from context_api.intervals import every
+from context_api.settings import ValidationSettings
+from context_api.storage.port import Change, Duplicate, Tenant
+from context_api.validation.documents import ShapeDocument, read_document
+from context_api.validation.modes import Mode, TenantModes
+from context_api.validation.tables import Stored, ValidationTables
+from ngsild.entity import Entity
+from ngsild.problems import BadRequestData, Conflict, NotAcceptable, Problem
+from ngsild.rdf import reference
+from shapes import model_shapes
+from shapes.compiler import Shapes
+from shapes.report import as_json, as_line, rule_of
+from shapes.shape import Result
+from shapes.terms import iri
+
+log = structlog.get_logger(__name__)
+
+_REFRESH_SECONDS = 1.0
+_CONFORMS = "[]"
+#: What stands for a value that RDF cannot express, and so no shape can judge.
+_INEXPRESSIBLE = "https://w3id.org/voltweave/shapes#Inexpressible"
+
+
+class Validation:
+    """Judges changes by the shapes of the model and of their tenant."""
+
+    def __init__(self, tables: ValidationTables, settings: ValidationSettings, shared: bool) -> None:
+        """`shared` says that other processes may change what is stored."""
+        self._tables = tables
+        self._settings = settings
+        self._default = Mode(settings.validation)
+        self._shared = shared
+        self._stored = Stored({}, {})
+        self._seen = -1
+        self._shapes: dict[int, Shapes] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load what is stored and, where others may change it, look for changes from then on."""
+        await self._tables.start()
+        await self.refresh()
+        if self._shared:
+            self._task = asyncio.create_task(
+                every(_REFRESH_SECONDS, self.refresh, "modes and shapes are out of step with the database")
+            )
+
+    async def close(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def refresh(self) -> None:
+        """Read anew what is stored, unless nothing changed since."""
+        changes = await self._tables.epoch()
+        if changes == self._seen:
+            return
+        stored = await self._tables.load()
+        shapes = {}
+        for tenant, documents in stored.documents.items():
+            shapes[tenant] = await asyncio.to_thread(_together, documents)
+        self._stored, self._shapes, self._seen = stored, shapes, changes
+
+    # What tenants say
+
+    def modes(self, tenant: Tenant) -> TenantModes:
+        """Return what a tenant chose."""
+        return self._stored.modes.get(tenant.id, TenantModes())
+
+    @property
+    def default(self) -> Mode:
+        """The mode of tenants that chose none."""
+        return self._default
+
+    async def set_modes(self, tenant: Tenant, modes: TenantModes) -> None:
+        """Let writes of a tenant be judged so from now on."""
+        await self._tables.save_modes(tenant, modes)
+        await self.refresh()
+
+    def documents(self, tenant: Tenant) -> Sequence[ShapeDocument]:
+        """Return the documents of a tenant that are in force, by name."""
+        return self._stored.documents.get(tenant.id, [])
+
+    async def versions(self, tenant: Tenant, name: str) -> list[tuple[int, int, bool]]:
+        """Return (version, moment, removed) of every version of a document, the newest first."""
+        return await self._tables.versions(tenant, name)
+
+    async def version(self, tenant: Tenant, name: str, version: int) -> ShapeDocument | None:
+        """Return a version of a document, None where there is none."""
+        return await self._tables.version(tenant, name, version)
+
+    async def put_document(self, tenant: Tenant, name: str, turtle: str, now: int) -> bool:
+        """Put a document in force; tell whether it is a new one.
+
+        Raises:
+            BadRequestData: it is refused, with the reason.
+            Conflict: another version came at the same time.
+        """
+        present = {document.name: document for document in self.documents(tenant)}
+        before = present.get(name)
+        if before is not None and before.turtle == turtle:
+            return False
+        limit = self._settings.max_shape_documents
+        if before is None and len(present) >= limit:
+            raise BadRequestData(f"{name}: {limit} documents of shapes are in force already, which is the limit")
+        await asyncio.to_thread(read_document, turtle)
+        await self._add(tenant, name, turtle, now)
+        return before is None
+
+    async def remove_document(self, tenant: Tenant, name: str, now: int) -> None:
+        """Take a document out of force; its versions are kept."""
+        await self._add(tenant, name, None, now)
+
+    async def _add(self, tenant: Tenant, name: str, turtle: str | None, now: int) -> None:
+        versions = await self._tables.versions(tenant, name)
+        version = versions[0][0] + 1 if versions else 1
+        try:
+            await self._tables.add(tenant, name, version, turtle, now)
+        except Duplicate:
+            raise Conflict(f"{name}: another version came at the same time") from None
+        await self.refresh()
+
+    # Judging
+
+    def judged(self, tenant: Tenant, change: Change) -> Change:
+        """Return a change with what was found in its entity.
+
+        Raises:
+            BadRequestData: the mode is enforce, and the change brings in a violation, or names the attribute of one.
+        """
+        after = change.after
+        if after is None or after is change.before:
+            return change
+        modes = self._stored.modes.get(tenant.id)
+        mode = self._default if modes is None else modes.of(after.types, self._default)
+        if mode is Mode.OFF:
+            return change
+        shapes = self._shapes.get(tenant.id) or model_shapes()
+        results = _results(shapes, after)
+        if not results:
+            return replace(change, report=_CONFORMS)
+        if mode is Mode.ENFORCE:
+            refused = _refused(shapes, change, results)
+            if refused:
+                raise self._refusal(after, refused)
+        return replace(change, report=self._report(results))
+
+    def _report(self, results: Sequence[Result]) -> str:
+        kept = [_compact(result) for result in results[: self._settings.max_report]]
+        return orjson.dumps(kept).decode()
+
+    def _refusal(self, entity: Entity, refused: Sequence[Result]) -> BadRequestData:
+        shown = [as_json(entity.id, result) for result in refused[: self._settings.max_report]]
+        first = refused[0]
+        rule = rule_of(first)
+        parts = [as_line(first)] + ([] if rule is None else [rule.explanation])
+        if len(refused) > 1:
+            parts.append(f"And {len(refused) - 1} more, in validationReport.")
+        report = {"conforms": False, "resultCount": len(refused), "results": shown}
+        return BadRequestData(f"{entity.id}: " + " ".join(parts), validationReport=report)
+
+
+def _together(documents: Sequence[ShapeDocument]) -> Shapes:
+    """Return the shapes of the model and those of documents, in force together."""
+    targeted = list(model_shapes().targeted)
+    for document in documents:
+        try:
+            targeted += read_document(document.turtle)
+        except Problem as problem:
+            # It was taken in by another version of Voltweave, which knew more.
+            log.error("stored shapes are not in force", document=document.name, reason=str(problem))
+    return Shapes(targeted)
+
+
+def _results(shapes: Shapes, entity: Entity) -> list[Result]:
+    try:
+        return shapes.judge(entity)
+    except NotAcceptable as problem:
+        focus = reference(entity.id) or iri(entity.id)
+        return [Result(focus, None, _INEXPRESSIBLE, "Violation", iri(_INEXPRESSIBLE), str(problem))]
+
+
+def _refused(shapes: Shapes, change: Change, results: Sequence[Result]) -> list[Result]:
+    """Return the violations that the change brings in, or that lie on attributes that it names."""
+    violations = [result for result in results if result.severity == "Violation"]
+    before = change.before
+    if before is None or not violations:
+        return violations
+    old = [result for result in violations if result.attribute not in change.touched]
+    if not old:
+        return violations
+    known = {_place(result) for result in _results(shapes, before)}
+    kept = {_place(result) for result in old} & known
+    return [result for result in violations if result.attribute in change.touched or _place(result) not in kept]
+
+
+def _place(result: Result) -> tuple[Any, ...]:
+    return result.shape, result.component, result.attribute, result.dataset
+
+
+def _compact(result: Result) -> dict[str, Any]:
+    """Return a result without what its rule says, which whoever reads it looks up."""
+    return as_json(None, result, {})
