@@ -1,9 +1,15 @@
-"""Entities a second that one core judges by the shapes of the model: compiled checks beside pySHACL."""
+"""Entities a second that one core judges by the shapes of the model, and what that adds to a create.
+
+The compiled checks stand beside pySHACL; creates in the modes warn and enforce beside creates of the same entities with
+validation off, on the same server, in turns.
+"""
 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,9 +18,15 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+import httpx
+import orjson
+
 import ontology
+from benchmarks.client import Call, drive
 from benchmarks.options import Options
 from benchmarks.rows import Row
+from benchmarks.targets import Target, databases, voltweave
+from context_api.answers import JSON_LD
 from ngsild.context import compile_terms
 from ngsild.entity import Entity
 from ngsild.expand import expand_entity
@@ -26,6 +38,11 @@ _ENTITIES: Final = 20_000
 _BY_PYSHACL: Final = 50
 _ROUNDS: Final = 3
 _GOAL: Final = 50_000
+_CREATES: Final = 2_000
+_CREATE_ROUNDS: Final = 5
+_CONNECTIONS: Final = 16
+#: Seconds in which issues are made of what was found: that belongs to the cost too.
+_SETTLED: Final = 1.0
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -34,7 +51,7 @@ def measure(options: Options) -> Iterator[Row]:
     count = options.entities or _ENTITIES
     shapes = model_shapes()
     for name in CLASSES:
-        example = json.loads((Path(ontology.__file__).parent / "examples" / f"{name}.json").read_text(encoding="utf-8"))
+        example = json.loads(_example(name))
         entity = expand_entity(example, terms, 0)
         wrong = replace(entity, attributes=dict(entity.attributes))
         wrong.attributes.popitem()
@@ -46,6 +63,36 @@ def measure(options: Options) -> Iterator[Row]:
         beside = {"pySHACL": slow} | ({"goal": _GOAL} if name == CLASSES[0] else {})
         yield Row(what, _judged(shapes.judge, entity, count), "entities/s a core", beside)
         yield Row(f"{what}, one wrong", _judged(shapes.judge, wrong, count // 20), "entities/s a core")
+    with tempfile.TemporaryDirectory() as folder, databases(Path(folder)) as found:
+        for database in found:
+            with voltweave(database) as target:
+                yield from _creates(target)
+
+
+def _creates(target: Target) -> Iterator[Row]:
+    """Yield CPU time of a create of a charging session in each mode, server and database together."""
+    example = json.loads(_example("ChargingSession"))
+    numbers = itertools.count()
+    rounds: dict[str, list[float]] = {mode: [] for mode in ("off", "warn", "enforce")}
+
+    def create() -> Call:
+        entity = example | {"id": f"urn:ngsi-ld:ChargingSession:{next(numbers)}"}
+        return Call("POST", "/ngsi-ld/v1/entities", orjson.dumps(entity), JSON_LD)
+
+    for _ in range(_CREATE_ROUNDS + 1):
+        for mode, measured in rounds.items():
+            httpx.patch(f"{target.url}/validation", json={"mode": mode}, timeout=10).raise_for_status()
+            before = target.cpu_seconds()
+            drive(target.url, (create() for _ in range(_CREATES)), _CONNECTIONS, frozenset({201}))
+            time.sleep(_SETTLED)
+            measured.append((target.cpu_seconds() - before) * 1000 / _CREATES)
+    off, *judged = ((mode, median(measured[1:])) for mode, measured in rounds.items())
+    for mode, value in judged:
+        yield Row(f"create of a ChargingSession, {mode}; {target.what}", value, "CPU ms", {"off": off[1]})
+
+
+def _example(name: str) -> str:
+    return (Path(ontology.__file__).parent / "examples" / f"{name}.json").read_text(encoding="utf-8")
 
 
 def _judged(judge: Callable[[Entity], object], entity: Entity, count: int) -> float:
