@@ -159,13 +159,16 @@ def _digest(content: bytes, deleted: bool) -> bytes:
 
 
 def changed_attributes(change: Change) -> dict[str, Iterable[str]]:
-    """Return the IRIs of attributes by what a change did to them: created, updated, deleted, late."""
+    """Return the IRIs of attributes by what a change did to them: created, updated, deleted, late.
+
+    `ENTITY_LIFE` leads what a change deleted that left no entity.
+    """
     before = change.before.attributes if change.before is not None else {}
     after = change.after.attributes if change.after is not None else {}
     did: dict[str, Iterable[str]] = {
         "created": [a for a in after if a not in before],
         "updated": [a for a in after if a in before and (a in change.touched or before[a] != after[a])],
-        "deleted": [a for a in before if a not in after],
+        "deleted": [ENTITY_LIFE, *before] if change.after is None else [a for a in before if a not in after],
         "late": sorted({a for a, _ in change.late}),
     }
     return {what: attrs for what, attrs in did.items() if attrs}

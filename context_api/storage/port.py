@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from context_api.storage.records import Records
 from ngsild.entity import Entity, Instance
@@ -73,6 +73,35 @@ class Change:
     """(attribute IRI, instance) older than what is stored: history only (decision 7)."""
     report: str | None = None
     """What validation found in `after`, as a JSON array; None where it was not judged (decision 14)."""
+
+
+class LoggedChange(NamedTuple):
+    """One row of the change log."""
+
+    number: int
+    """Greater than that of every earlier change of the entity."""
+    tenant: Tenant
+    k: bytes
+    """The key of (tenant, entity id)."""
+    entity_id: str
+    operation: str
+    attributes: str
+    """JSON: numbers of names by created, updated, deleted, late."""
+    old_version: int | None
+    """The version before the change, None where it created the entity."""
+    new_version: int
+    at: int
+    report: str | None
+    """What validation found in the entity after the change, as a JSON array; None where it was not judged."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the change left no entity."""
+        return self.attributes.startswith(_GONE)
+
+
+#: `attributes` of a deletion or expiry: RESERVED_NAME of the tables leads what was deleted.
+_GONE = '{"deleted":[0'
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +176,19 @@ class Store(Protocol):
 
     async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
         """Read entities, compute their changes and commit these with no other write in between (decision 12)."""
+
+    async def changes(self, after: int, limit: int) -> list[LoggedChange]:
+        """Return the changes of all tenants that follow a number, the first `limit` of them in the order of numbers.
+
+        None is returned before all with lower numbers can be: who goes on after the last one misses nothing.
+        """
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Have a function called, on the event loop, soon after changes were committed, by whatever process.
+
+        One call may stand for many changes, and where a connection broke, a call may be missing. To be called after
+        `start`.
+        """
 
     async def read(self, tenant: Tenant, ids: Sequence[str]) -> list[Entity | None]:
         """Return entities in the stored form, None where there is none; what has expired is absent (clause 4.22)."""

@@ -193,9 +193,10 @@ history = Table(
     sqlite_with_rowid=False,
 )
 
-#: The change log: one row per change of an entity, in commit order on SQLite. `attributes` is JSON: ids of table name
-#: by created, updated, deleted, late. `report` is JSON too: what validation found in the entity after the change, NULL
-#: where it was not judged.
+#: The change log: one row per change of an entity. The ids of the changes of one entity have the order of its versions;
+#: all ids have the commit order on SQLite. `attributes` is JSON: ids of table name by created, updated, deleted, late;
+#: RESERVED_NAME leads deleted where the entity is gone. `report` is JSON too: what validation found in the entity after
+#: the change, NULL where it was not judged.
 change = Table(
     "change",
     metadata,
@@ -211,6 +212,26 @@ change = Table(
     Column("at", BigInteger, nullable=False),
     Column("report", Text),
     sqlite_autoincrement=True,
+)
+
+#: How far each consumer of the change log has come: the id of the last change that it has dealt with.
+change_consumer = Table(
+    "change_consumer",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+#: What validation found in an entity and has not been healed: `issue` is the key of the DataQualityIssue, `content` a
+#: hash of what that says. Keys are bytes on PostgreSQL as well, as everywhere in the tables of `Records`.
+open_issue = Table(
+    "open_issue",
+    metadata,
+    Column("k", LargeBinary(16), nullable=False),
+    Column("issue", LargeBinary(16), nullable=False),
+    Column("content", LargeBinary(8), nullable=False),
+    PrimaryKeyConstraint("k", "issue"),
+    sqlite_with_rowid=False,
 )
 
 #: How often the configuration of one kind (contexts, subscriptions, ...) of a tenant has changed (decision 17).

@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import Executable, delete, func, insert, select, update
+from sqlalchemy import Executable, bindparam, delete, func, insert, select, update
 
 from context_api.contexts.tables import jsonld_context
 from context_api.storage.port import Duplicate, Outcome
+from context_api.storage.records import ForEach
 from context_api.storage.tables import epoch
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +27,19 @@ async def test_statements_are_one_transaction_and_are_seen_at_once(broker: Any) 
     await records.execute(delete(epoch).where(epoch.c.kind.in_(["a", "b", "c"])), row("d"))
     assert await records.fetch(select(epoch.c.kind).where(epoch.c.kind.in_(["a", "d"]))) == [("d",)]
     await records.execute()
+
+
+async def test_a_statement_can_be_carried_out_for_many_rows(broker: Any) -> None:
+    records = broker.store.records
+    rows = [{"kind": "many", "tenant": i, "epoch": -i} for i in range(300)]
+    await records.execute(row("one"), ForEach(insert(epoch), rows), ForEach(insert(epoch), []))
+    assert len(await records.fetch(select(epoch).where(epoch.c.tenant == -epoch.c.epoch))) == 300
+    those = (epoch.c.kind == bindparam("what"), epoch.c.tenant == bindparam("whose"))
+    await records.execute(ForEach(delete(epoch).where(*those), [{"whose": i, "what": "many"} for i in range(1, 300)]))
+    assert sorted(await records.fetch(select(epoch.c.kind, epoch.c.tenant))) == [("many", 0), ("one", 1)]
+    with pytest.raises(Duplicate):
+        await records.execute(ForEach(insert(epoch), rows[:2]))
+    assert len(await records.fetch(select(epoch))) == 2
 
 
 async def test_duplicate_key_undoes_all_statements_of_its_call(broker: Any) -> None:

@@ -196,7 +196,7 @@ async def test_change_log_says_what_was_done(broker: Any) -> None:
     assert [(operation, read(attributes), old) for operation, attributes, old, _ in rows] == [
         ("createEntity", {"created": ["soc", "range"]}, None),
         ("updateAttributes", {"created": ["odometer"], "updated": ["soc"], "deleted": ["range"]}, first),
-        ("deleteEntity", {"deleted": ["soc", "odometer"]}, second),
+        ("deleteEntity", {"deleted": ["", "soc", "odometer"]}, second),
     ]
     assert [new for *_, new in rows[:2]] == [first, second]
 

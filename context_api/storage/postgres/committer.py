@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from asyncpg.pgproto.pgproto import UUID
@@ -66,8 +66,12 @@ class _Item(Keyed):
 class Committer:
     """Commits changes; those of one entity in the order in which they are submitted."""
 
-    def __init__(self, pool: Pool, preparation: Preparation, locked: Locked, max_queued: int) -> None:
+    def __init__(
+        self, pool: Pool, preparation: Preparation, locked: Locked, max_queued: int, committed: Callable[[], None]
+    ) -> None:
+        """Take, beside what it writes with, what is called after each commit."""
         self._pool = pool
+        self._committed = committed
         self._preparation = preparation
         self._locked = locked
         self._max_queued = max_queued
@@ -152,6 +156,7 @@ class Committer:
                 await copy(con, group, self._preparation)
             else:
                 await write(con, group, await self._preparation.rows(group), swept=False)
+        self._committed()
         for item in group:
             item.settle(Outcome.DONE)
 

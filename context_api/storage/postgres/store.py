@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from context_api.settings import StorageSettings
 from context_api.storage.codec import decode, entity_key
@@ -13,12 +13,15 @@ from context_api.storage.port import (
     DEFAULT_TENANT,
     Change,
     Compute,
+    LoggedChange,
     Outcome,
     Page,
     Row,
     StorageError,
     Tenant,
 )
+from context_api.storage.postgres.announcing import Announcements
+from context_api.storage.postgres.changes import ChangeLog
 from context_api.storage.postgres.committer import Committer
 from context_api.storage.postgres.connection import Pool
 from context_api.storage.postgres.expiry import expired_changes
@@ -55,8 +58,11 @@ class PostgresStore(Discovery):
         self._names = Names()
         self._reads = Reads(self._reading)
         preparation = Preparation(self._reading, self._names)
-        self._locked = Locked(self._writing, preparation)
-        self._committer = Committer(self._writing, preparation, self._locked, settings.max_queued_writes)
+        self._announcements = Announcements(self._writing, settings.database)
+        committed = self._announcements.committed
+        self._locked = Locked(self._writing, preparation, committed)
+        self._committer = Committer(self._writing, preparation, self._locked, settings.max_queued_writes, committed)
+        self._log = ChangeLog(self._reading)
         self._tenants: dict[str, Tenant] = {}
         self.records = PostgresRecords(self._writing)
 
@@ -84,6 +90,7 @@ class PostgresStore(Discovery):
     async def close(self) -> None:
         """Commit what is queued and close the connections."""
         await self._committer.close()
+        await self._announcements.close()
         await self._disconnect()
 
     async def _disconnect(self) -> None:
@@ -119,6 +126,14 @@ class PostgresStore(Discovery):
     async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
         """Read entities, compute their changes and commit these with no other write in between (decision 12)."""
         return await self._locked.compute(tenant, ids, compute)
+
+    async def changes(self, after: int, limit: int) -> list[LoggedChange]:
+        """Return the changes of all tenants that follow a number, the first `limit` of them in the order of numbers."""
+        return await self._log.read(after, limit)
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Have a function called, on the event loop, soon after changes were committed, by whatever process."""
+        self._announcements.watch(wake)
 
     async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
         """Return the stored columns of one entity, less what has expired."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -30,9 +30,11 @@ _LOCK = f"SELECT k, {COLUMNS} FROM entity WHERE k = ANY($1) ORDER BY k FOR UPDAT
 class Locked:
     """Applies changes one after the other, each judged against what the transaction holds."""
 
-    def __init__(self, pool: Pool, preparation: Preparation) -> None:
+    def __init__(self, pool: Pool, preparation: Preparation, committed: Callable[[], None]) -> None:
+        """Take, beside what it writes with, what is called after each commit."""
         self._pool = pool
         self._preparation = preparation
+        self._committed = committed
 
     async def apply(self, changes: Sequence[Keyed], atomic: bool = False) -> list[Outcome]:
         """Apply those of the changes whose conditions hold; with `atomic`, all or none."""
@@ -47,6 +49,7 @@ class Locked:
                     await transaction.flush()
             except LostRace:
                 continue
+            self._committed()
             return outcomes
         raise StorageError("PostgreSQL: too many writes of the same entities at once")
 
@@ -62,6 +65,7 @@ class Locked:
                     await transaction.flush()
             except LostRace:
                 continue
+            self._committed()
             return outcomes
         raise StorageError("PostgreSQL: too many writes of the same entities at once")
 

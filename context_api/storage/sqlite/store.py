@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 from context_api.settings import StorageSettings
@@ -15,12 +15,14 @@ from context_api.storage.port import (
     DEFAULT_TENANT,
     Change,
     Compute,
+    LoggedChange,
     Outcome,
     Page,
     Row,
     Tenant,
 )
 from context_api.storage.sqlite import reads
+from context_api.storage.sqlite.changes import ChangeLog
 from context_api.storage.sqlite.expiry import expired_changes
 from context_api.storage.sqlite.file import WriterLock, connect, database_path, prepare_schema, storage_errors
 from context_api.storage.sqlite.names import Names
@@ -52,6 +54,8 @@ class SqliteStore(Discovery):
         self._lock = WriterLock(self._path)
         self._names = Names()
         self._tenants: dict[str, Tenant] = {}
+        self._log = ChangeLog()
+        self._wakes: list[Callable[[], None]] = []
         self._records = SqliteRecords(lambda: self._writer, lambda: self._inline)
 
     @property
@@ -69,7 +73,7 @@ class SqliteStore(Discovery):
         except BaseException:
             self._lock.release()
             raise
-        self._writer = Writer(writing, self._names, self._settings.max_queued_writes)
+        self._writer = Writer(writing, self._names, self._settings.max_queued_writes, self._committed)
         self._writer.start()
         self._inline = self._read_only()
         self._readers = Readers(self._read_only, self._settings.sqlite_readers, self._settings.query_time_limit)
@@ -103,6 +107,18 @@ class SqliteStore(Discovery):
     async def write_locked(self, tenant: Tenant, ids: Sequence[str], compute: Compute) -> list[Outcome]:
         """Read entities, compute their changes and commit these with no other write in between (decision 12)."""
         return await self._writer.write_locked(tenant, ids, compute)
+
+    async def changes(self, after: int, limit: int) -> list[LoggedChange]:
+        """Return the changes of all tenants that follow a number, the first `limit` of them in the order of numbers."""
+        return await self._readers.run(partial(self._log.read, after=after, limit=limit))
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Have a function called, on the event loop, soon after changes were committed."""
+        self._wakes.append(wake)
+
+    def _committed(self) -> None:
+        for wake in self._wakes:
+            wake()
 
     async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
         """Return the stored columns of one entity, less what has expired."""

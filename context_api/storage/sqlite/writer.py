@@ -45,8 +45,10 @@ class _Job:
 class Writer:
     """Commits changes in the order in which they are submitted."""
 
-    def __init__(self, con: sqlite3.Connection, names: Names, max_queued: int) -> None:
+    def __init__(self, con: sqlite3.Connection, names: Names, max_queued: int, committed: Callable[[], None]) -> None:
+        """Take, beside what it writes with, what is called on the event loop after changes of entities."""
         self._con = con
+        self._committed = committed
         self._names = names
         self._max_queued = max_queued
         self._queued = 0
@@ -146,6 +148,8 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+        if any(job.keys for job in group):
+            self._committed()
         # All that wait look again: were only one woken and then cancelled, the others would sleep for ever.
         for turn in self._waiting:
             if not turn.done():
