@@ -121,6 +121,28 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Instances of an attribute from `since` up to, not including, `until`; of each datasetId it has, the last `most`."""
+
+    entity_id: str
+    attribute: str
+    """Its IRI."""
+    since: int
+    until: int
+    most: int
+
+
+class Past(NamedTuple):
+    """One attribute instance as it was at a moment."""
+
+    time: int
+    """When it was observed, else written."""
+    dataset: str | None
+    instance: str
+    """JSON, in the stored form."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of query results; `total` counts the matches of all pages, where that was asked for."""
 
@@ -195,6 +217,9 @@ class Store(Protocol):
 
     async def retrieve(self, tenant: Tenant, entity_id: str) -> Row | None:
         """Return the stored columns of one entity, less what has expired."""
+
+    async def history(self, tenant: Tenant, spans: Sequence[Span]) -> list[list[Past]]:
+        """Return what the history holds of each span, oldest first; deletions are left out."""
 
     async def query(
         self, tenant: Tenant, query: EntityQuery, restriction: Restriction, limit: int, offset: int, count: bool

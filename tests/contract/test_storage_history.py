@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from context_api.storage.history import InstanceKey, instance_id, parse_instance_id
-from context_api.storage.port import Change, Outcome
+from context_api.storage.port import Change, Outcome, Span
 from ngsild.names import date_time
 
 CIM = "https://w3id.org/voltweave/cim#"
@@ -165,3 +165,55 @@ def test_what_was_not_given_out_is_no_instance_id(text: str) -> None:
         key = parse_instance_id(foreign)
         assert key is None or instance_id(key) == foreign
     assert parse_instance_id("urn:ngsi-ld:instance:AAAA") is None
+
+
+async def spans(
+    broker: Any, entity: Any, *asked: tuple[str, str, str, int]
+) -> list[list[tuple[str, str | None, float]]]:
+    """Return (time, datasetId, value) of spans: attribute, from, up to, at most."""
+    found = await broker.store.history(
+        broker.tenant,
+        [Span(entity.id, f"{CIM}{name}", date_time(a, "a"), date_time(b, "b"), most) for name, a, b, most in asked],
+    )
+    days = {date_time(text, "t"): text[8:10] for text in (T1, T2, T3)}
+    return [[(days[past.time], past.dataset, orjson.loads(past.instance)["value"]) for past in span] for span in found]
+
+
+@pytest.mark.anyio
+async def test_spans_of_history_are_the_last_instances_of_each_dataset(broker: Any) -> None:
+    sources = [number(10 * n, T1, datasetId=f"urn:source:{n}") for n in (1, 2)]
+    entity = broker.entity("1", {"soc": [number(1, T1), *sources], "range": number(5, T2)})
+    await broker.create(entity)
+    await broker.create(broker.entity("2", {"soc": number(99, T1)}))
+    await broker.update(entity.id, soc([number(2, T2), *sources]))
+    await broker.update(entity.id, soc([number(3, T3), sources[0], number(21, T3, datasetId="urn:source:2")]))
+    end = "2024-02-01T00:00:00Z"
+    one, two, three, four, five = await spans(
+        broker,
+        entity,
+        ("soc", T1, end, 10),
+        ("soc", T1, end, 1),
+        ("soc", T1, T3, 10),
+        ("range", T1, end, 10),
+        ("unknown", T1, end, 10),
+    )
+    assert sorted(one, key=str) == sorted(
+        [("01", None, 1), ("02", None, 2), ("03", None, 3), ("01", "urn:source:1", 10), ("01", "urn:source:2", 20),
+         ("03", "urn:source:2", 21)], key=str,
+    )  # fmt: skip
+    assert [day for day, *_ in one] == sorted(day for day, *_ in one)
+    assert sorted(two, key=str) == sorted(
+        [("03", None, 3), ("01", "urn:source:1", 10), ("03", "urn:source:2", 21)], key=str
+    )
+    assert max(day for day, *_ in three) == "02"
+    assert (four, five) == ([("02", None, 5)], [])
+
+
+@pytest.mark.anyio
+async def test_a_span_leaves_out_what_was_deleted(broker: Any) -> None:
+    entity = broker.entity("1", {"soc": number(1, T1), "range": number(7, T1)})
+    await broker.create(entity)
+    await broker.update(entity.id, lambda e: replace(e, attributes={f"{CIM}range": e.attributes[f"{CIM}range"]}))
+    await broker.update(entity.id, soc(number(2, T2)))
+    [found] = await spans(broker, entity, ("soc", T1, "2100-01-01T00:00:00Z", 10))
+    assert found == [("01", None, 1), ("02", None, 2)]

@@ -16,7 +16,9 @@ from context_api.storage.port import (
     LoggedChange,
     Outcome,
     Page,
+    Past,
     Row,
+    Span,
     StorageError,
     Tenant,
 )
@@ -27,6 +29,7 @@ from context_api.storage.postgres.connection import Pool
 from context_api.storage.postgres.expiry import expired_changes
 from context_api.storage.postgres.names import Names
 from context_api.storage.postgres.occurrences import roll_up, stored_occurrences
+from context_api.storage.postgres.past import read_spans
 from context_api.storage.postgres.preparing import Preparation
 from context_api.storage.postgres.reading import Reading, Stream, limited
 from context_api.storage.postgres.reads import Reads
@@ -143,6 +146,11 @@ class PostgresStore(Discovery):
         """Return entities in the stored form, None where there is none; what has expired is absent."""
         rows = await self._reads.rows([entity_key(tenant.name, entity_id) for entity_id in ids])
         return [None if row is None else decode(row) for row in rows]
+
+    async def history(self, tenant: Tenant, spans: Sequence[Span]) -> list[list[Past]]:
+        """Return what the history holds of each span, oldest first; deletions are left out."""
+        async with self._reading.connection() as con:
+            return await read_spans(con, self._names, tenant, spans)
 
     async def query(
         self, tenant: Tenant, query: EntityQuery, restriction: Restriction, limit: int, offset: int, count: bool

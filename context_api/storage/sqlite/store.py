@@ -18,7 +18,9 @@ from context_api.storage.port import (
     LoggedChange,
     Outcome,
     Page,
+    Past,
     Row,
+    Span,
     Tenant,
 )
 from context_api.storage.sqlite import reads
@@ -27,6 +29,7 @@ from context_api.storage.sqlite.expiry import expired_changes
 from context_api.storage.sqlite.file import WriterLock, connect, database_path, prepare_schema, storage_errors
 from context_api.storage.sqlite.names import Names
 from context_api.storage.sqlite.occurrences import stored_occurrences
+from context_api.storage.sqlite.past import read_spans
 from context_api.storage.sqlite.readers import Readers
 from context_api.storage.sqlite.reads import Reading
 from context_api.storage.sqlite.records import SqliteRecords
@@ -132,6 +135,10 @@ class SqliteStore(Discovery):
             with storage_errors():
                 return reads.read(self._inline, keys)
         return await self._readers.run(partial(reads.read, keys=keys))
+
+    async def history(self, tenant: Tenant, spans: Sequence[Span]) -> list[list[Past]]:
+        """Return what the history holds of each span, oldest first; deletions are left out."""
+        return await self._readers.run(lambda con: read_spans(con, self._names, tenant, spans))
 
     async def query(
         self, tenant: Tenant, query: EntityQuery, restriction: Restriction, limit: int, offset: int, count: bool
