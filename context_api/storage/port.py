@@ -122,7 +122,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Instances of an attribute from `since` up to, not including, `until`; of each datasetId it has, the last `most`."""
+    """Instances of an attribute from `since` up to, not including, `until`; of each datasetId the last `most`."""
 
     entity_id: str
     attribute: str

@@ -20,9 +20,9 @@ _INSTANCES = """
         SELECT DISTINCT dataset FROM value WHERE k = x.k AND attr = x.attr
     ) d
     CROSS JOIN LATERAL (
-        SELECT time, hash, instance FROM history
+        SELECT time, instance FROM history
         WHERE k = x.k AND attr = x.attr AND dataset = d.dataset AND time >= x.since AND time < x.until AND deleted = 0
-        ORDER BY time DESC, hash DESC LIMIT x.most
+        ORDER BY time DESC LIMIT x.most
     ) h
     LEFT JOIN name n ON n.id = d.dataset AND d.dataset > 0
     ORDER BY x.i, h.time
