@@ -25,6 +25,7 @@ from context_api.leases import Leases
 from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
 from context_api.outage import Outage
+from context_api.quarantine.records import Quarantine
 from context_api.routes import (
     discovery,
     entities,
@@ -32,7 +33,9 @@ from context_api.routes import (
     entity_operations,
     health,
     jsonld_contexts,
+    metrics,
     model,
+    quarantine,
 )
 from context_api.routes.documentation import documentation
 from context_api.settings import Settings, StorageSettings
@@ -52,8 +55,10 @@ def operations() -> list[Operation]:
         *entity_attributes.OPERATIONS,
         *discovery.OPERATIONS,
         *jsonld_contexts.OPERATIONS,
+        *quarantine.OPERATIONS,
         *model.OPERATIONS,
         *health.OPERATIONS,
+        *metrics.OPERATIONS,
     ]
 
 
@@ -66,8 +71,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))
     answers = KeptAnswers(store.records, settings.idempotency)
-    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store))
-    found = operations() if _has_role(settings, "api") else [*health.OPERATIONS]
+    quarantined = Quarantine(store.records)
+    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), quarantined)
+    found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]
     found += documentation(found)
     app = FastAPI(
         title="Voltweave",
