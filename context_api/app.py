@@ -25,6 +25,7 @@ from context_api.leases import Leases
 from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
 from context_api.outage import Outage
+from context_api.quarantine.records import Quarantine
 from context_api.routes import (
     discovery,
     entities,
@@ -32,7 +33,9 @@ from context_api.routes import (
     entity_operations,
     health,
     jsonld_contexts,
+    metrics,
     model,
+    quarantine,
     validation,
 )
 from context_api.routes.documentation import documentation
@@ -55,9 +58,11 @@ def operations() -> list[Operation]:
         *entity_attributes.OPERATIONS,
         *discovery.OPERATIONS,
         *jsonld_contexts.OPERATIONS,
+        *quarantine.OPERATIONS,
         *model.OPERATIONS,
         *validation.OPERATIONS,
         *health.OPERATIONS,
+        *metrics.OPERATIONS,
     ]
 
 
@@ -71,8 +76,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             contexts.register_builtin(address, context(name))
     answers = KeptAnswers(store.records, settings.idempotency)
     judging = Validation(ValidationTables(store.records), settings.validation, store.shared)
-    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging)
-    found = operations() if _has_role(settings, "api") else [*health.OPERATIONS]
+    quarantined = Quarantine(store.records)
+    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined)
+    found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]
     found += documentation(found)
     app = FastAPI(
         title="Voltweave",

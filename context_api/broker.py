@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from context_api.contexts.registry import ContextRegistry
 from context_api.kept_answers import KeptAnswers
 from context_api.outage import Outage
+from context_api.quarantine.records import Quarantine
 from context_api.settings import Settings
 from context_api.storage.port import Store
 from context_api.validation.judging import Validation
@@ -16,7 +17,7 @@ from ngsild.context import TermMap, core_terms
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Storage, @contexts, settings, what the model says of attributes, and answers kept."""
+    """Storage, @contexts, settings, what the model says of attributes, answers kept, and the quarantine."""
 
     store: Store
     contexts: ContextRegistry
@@ -29,6 +30,8 @@ class Broker:
     """Where operations and jobs say that the storage failed them."""
     validation: Validation
     """What judges every write (decision 13)."""
+    quarantine: Quarantine
+    """Records that adapters set aside (decision 14)."""
 
     @property
     def core(self) -> TermMap:

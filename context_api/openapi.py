@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from context_api.answers import N_TRIPLES, NDJSON, TURTLE
 from context_api.operation import Answer, Operation, Parameter
+from context_api.quarantine import schemas as quarantine
 from context_api.schemas import SCHEMAS
 
 _VARIABLE = re.compile(r"{(\w+)}")
@@ -19,6 +20,7 @@ _VARIABLES: dict[str, dict[str, Any]] = {
     "attrId": {"type": "string", "minLength": 1, "example": "ratedPower"},
     "type": {"type": "string", "minLength": 1, "example": "EVSE"},
     "contextId": {"type": "string", "minLength": 1},
+    "recordId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "name": {"type": "string", "pattern": "^[a-z0-9.-]+$", "example": "cim"},
 }
 _TEXTS = {NDJSON: "Lines", TURTLE: "Turtle", N_TRIPLES: "NTriples"}
@@ -45,7 +47,7 @@ def describe(app: FastAPI, operations: Iterable[Operation]) -> dict[str, Any]:
         for operation in operations:
             paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(SCHEMAS)
+        schemas.update(SCHEMAS | quarantine.SCHEMAS)
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -286,5 +286,6 @@ SCHEMAS: dict[str, Any] = {
     "ContextDocument": _object({"@context": _CONTEXT}, ("@context",)),
     "ContextList": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}},
     "ContextAnswer": {"type": "object"},
+    "Metrics": {"type": "string", "description": "The text format of Prometheus."},
     "Health": _object({"status": {"type": "string", "enum": ["UP", "DOWN"]}}, ("status",)),
 }

@@ -172,6 +172,11 @@ class LimitSettings(_Settings):
     max_line_errors: int = Field(
         10_000, ge=1, description="Failed lines that the answer to an NDJSON body lists; the others are only counted."
     )
+    max_quarantined_bytes: int = Field(
+        1024 * 1024,
+        ge=1024,
+        description="Largest record in quarantine, with its entities and report; PayloadTooLarge (413) above it.",
+    )
     default_limit: int = Field(20, ge=1, description="Page size where a query names none.")
     max_limit: int = Field(1000, ge=1, description="Largest page size; TooManyResults (403) above it.")
     max_offset: int = Field(1_000_000, ge=1, description="Largest offset; TooManyResults (403) above it.")

@@ -297,3 +297,24 @@ shape_document = Table(
     PrimaryKeyConstraint("tenant", "name", "version"),
     sqlite_with_rowid=False,
 )
+
+#: Records of sources that adapters set aside. `rule` is the gravest one that the record breaks; every change raises
+#: `version`. `summary` (what a list shows), `content` and `mended` are JSON objects.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("tenant", Integer, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("mended", Text),
+    PrimaryKeyConstraint("tenant", "id"),
+)
+Index("quarantine_by_stream", quarantine.c.tenant, quarantine.c.stream, quarantine.c.state, quarantine.c.rule)
+Index("quarantine_by_age", quarantine.c.tenant, quarantine.c.received_at, quarantine.c.id)

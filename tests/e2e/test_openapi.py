@@ -77,6 +77,16 @@ KNOWN = {
     "type": "EVSE",
     "name": "cim",
     "contextId": "none-yet",
+    "recordId": "0123456789abcdef0123456789abcdef",
+}
+QUARANTINED: dict[str, Any] = {
+    "id": KNOWN["recordId"],
+    "stream": "sessions",
+    "provider": "town",
+    "unit": "a.csv",
+    "number": 1,
+    "stage": "check",
+    "record": {"kwh": -1},
 }
 turns = cycle([True, False])
 answered: Counter[tuple[str, int]] = Counter()
@@ -152,6 +162,7 @@ def aim(case: schemathesis.Case[Any]) -> None:
 def fill(client: TestClient) -> None:
     """Put there, again, what the paths name."""
     assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=SEED).is_success
+    assert client.post("/quarantine", json=[QUARANTINED]).is_success
     contexts = "/ngsi-ld/v1/jsonldContexts"
     if client.get(f"{contexts}/{KNOWN['contextId']}").status_code == 404:
         stored = client.post(contexts, json={"@context": {"label": "https://example.org/label"}})
