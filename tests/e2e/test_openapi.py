@@ -88,6 +88,11 @@ QUARANTINED: dict[str, Any] = {
     "stage": "check",
     "record": {"kwh": -1},
 }
+SHAPES = """
+@prefix sh: <http://www.w3.org/ns/shacl#> .
+<urn:town:Car> a sh:NodeShape ; sh:targetClass <urn:town:Cars> ;
+    sh:property [ sh:path <urn:town:speed> ; sh:maxCount 1 ] .
+"""
 turns = cycle([True, False])
 answered: Counter[tuple[str, int]] = Counter()
 
@@ -154,6 +159,8 @@ def aim(case: schemathesis.Case[Any]) -> None:
     case.path_parameters.update({name: KNOWN[name] for name in case.path_parameters if name in KNOWN})
     for header in ("NGSILD-Tenant", "Link", "If-Match", "If-None-Match", "Idempotency-Key"):
         case.headers.pop(header, None)
+    if case.operation.label == "PUT /shapes/{name}":
+        case.body = SHAPES
     if case.operation.label == "GET /ngsi-ld/v1/entities":
         kept = {name: case.query[name] for name in ("format", "options", "count") if name in case.query}
         case.query = {"type": KNOWN["type"]} | kept
@@ -163,6 +170,8 @@ def fill(client: TestClient) -> None:
     """Put there, again, what the paths name."""
     assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=SEED).is_success
     assert client.post("/quarantine", json=[QUARANTINED]).is_success
+    turtle = {"Content-Type": "text/turtle"}
+    assert client.put(f"/shapes/{KNOWN['name']}", content=SHAPES, headers=turtle).is_success
     contexts = "/ngsi-ld/v1/jsonldContexts"
     if client.get(f"{contexts}/{KNOWN['contextId']}").status_code == 404:
         stored = client.post(contexts, json={"@context": {"label": "https://example.org/label"}})
