@@ -138,6 +138,8 @@ class Past(NamedTuple):
     time: int
     """When it was observed, else written."""
     dataset: str | None
+    version: int
+    """That of the entity after the write that brought it."""
     instance: str
     """JSON, in the stored form."""
 

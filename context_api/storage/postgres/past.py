@@ -13,14 +13,14 @@ from context_api.storage.postgres.names import Names
 
 #: The datasetIds of an attribute are those that it has now.
 _INSTANCES = """
-    SELECT x.i, h.time, n.iri, h.instance
+    SELECT x.i, h.time, n.iri, h.version, h.instance
     FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::int[])
         WITH ORDINALITY AS x(k, attr, since, until, most, i)
     CROSS JOIN LATERAL (
         SELECT DISTINCT dataset FROM value WHERE k = x.k AND attr = x.attr
     ) d
     CROSS JOIN LATERAL (
-        SELECT time, instance FROM history
+        SELECT time, version, instance FROM history
         WHERE k = x.k AND attr = x.attr AND dataset = d.dataset AND time >= x.since AND time < x.until AND deleted = 0
         ORDER BY time DESC LIMIT x.most
     ) h
@@ -45,6 +45,6 @@ async def read_spans(con: Connection, names: Names, tenant: Tenant, spans: Seque
             [span.until for _, span, _ in piece],
             [span.most for _, span, _ in piece],
         )
-        for number, time, dataset, instance in rows:
-            found[piece[number - 1][0]].append(Past(time, dataset, instance))
+        for number, *columns in rows:
+            found[piece[number - 1][0]].append(Past(*columns))
     return found

@@ -15,7 +15,7 @@ _DATASETS = """
     WHERE v.k = ? AND v.attr = ?
 """
 _INSTANCES = """
-    SELECT time, instance FROM history
+    SELECT time, version, instance FROM history
     WHERE k = ? AND attr = ? AND dataset = ? AND time >= ? AND time < ? AND deleted = 0
     ORDER BY time DESC, hash DESC LIMIT ?
 """
@@ -34,7 +34,7 @@ def _read(con: sqlite3.Connection, attr: int | None, k: bytes, span: Span) -> li
         return found
     for dataset, iri in con.execute(_DATASETS, (k, attr)).fetchall():
         rows = con.execute(_INSTANCES, (k, attr, dataset, span.since, span.until, span.most))
-        found += [Past(time, iri, instance) for time, instance in rows]
+        found += [Past(time, iri, version, instance) for time, version, instance in rows]
     return sorted(found, key=_time)
 
 
