@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from adapters.errors import AdapterError, PermanentError, TransientError
-from adapters.intake import Batch, KeyReader, Row, reject_of
+import orjson
+
+from adapters.errors import AdapterError, PermanentError, RecordError, TransientError
+from adapters.intake import Batch, Held, KeyReader, Record, Row
 from adapters.manifest import Manifest
+from adapters.quarantine import Finding, Outcome, Quarantined, record_id
 from adapters.retry import BackOff
 from adapters.sink import Entity, ItemResult, Sink
-from adapters.state import AdapterState, Counts, Reject, Spooled
+from adapters.state import AdapterState, Counts, Replayed, Settled, Spooled
 
+Send = Callable[[Sequence[Entity]], Awaitable[list[ItemResult]]]
+"""Sends items together: entities, or what the quarantine takes."""
 _ITEM_ATTEMPTS = 8
 
 
@@ -24,6 +28,8 @@ class DeliveryLimits:
 
     entities: int = 500
     bytes: int = 4 * 1024 * 1024
+    quarantine_bytes: int = 256 * 1024
+    """Of one record with its entities and report."""
     patience: float | None = None
     """Seconds without any success after which `Delivery.drain` gives up; None: never."""
     back_off: BackOff = field(default_factory=BackOff)
@@ -41,10 +47,10 @@ class Delivery:
         tenant: str | None,
         limits: DeliveryLimits,
         stop: asyncio.Event,
-        on_delivered: Callable[[int], None],
+        on_settled: Callable[[Settled], None],
         on_retry: Callable[[str], None],
     ) -> None:
-        self._mode = manifest.write
+        self._manifest = manifest
         self._keys = KeyReader(manifest.natural_key)
         self._state = state
         self._stream = stream
@@ -52,7 +58,7 @@ class Delivery:
         self._tenant = tenant
         self._limits = limits
         self._stop = stop
-        self._on_delivered = on_delivered
+        self._on_settled = on_settled
         self._on_retry = on_retry
         self._last_success = time.monotonic()
         self.wake = asyncio.Event()
@@ -79,38 +85,55 @@ class Delivery:
 
     async def _deliver(self, spooled: Spooled) -> None:
         batch = await asyncio.to_thread(Batch.from_bytes, spooled.body)
-        origins = [(row, entity) for row in batch.rows for entity in row.entities]
-        each = max(1, len(spooled.body) // len(origins))
-        step = max(1, min(self._limits.entities, self._limits.bytes // each))
-        outcome = _Outcome(batch.unit, self._keys)
-        for start in range(0, len(origins), step):
-            part = origins[start : start + step]
-            results = await self._until_known([entity for _, entity in part])
-            if results is None:
-                return
-            for (row, entity), result in zip(part, results, strict=True):
-                outcome.add(row, entity, result)
-        await asyncio.to_thread(
-            self._state.settle,
-            self._stream,
-            spooled.id,
-            delivered=outcome.delivered,
-            rejects=outcome.rejects,
-            counts=[(batch.unit, outcome.correction())],
-            forget=outcome.forget,
-        )
+        outcome = _Outcome(batch, self._manifest, self._keys)
+        origins = [(number, entity) for number, row in enumerate(batch.rows) for entity in row.entities]
+        results = await self._sent([entity for _, entity in origins], len(spooled.body), self._send_entities)
+        if results is None:
+            return
+        for (number, entity), result in zip(origins, results, strict=True):
+            outcome.add(number, entity, result)
+        set_aside = outcome.set_aside()
+        quarantined = batch.quarantined + [found.as_json(self._limits.quarantine_bytes) for found in set_aside]
+        kept = await self._sent(quarantined, len(orjson.dumps(quarantined)), self._send_quarantined)
+        if kept is None:
+            return
+        outcomes = batch.outcomes + [found.as_json() for found in outcome.outcomes()]
+        if await self._sent(outcomes, len(orjson.dumps(outcomes)), self._send_outcomes) is None:
+            return
+        settled = outcome.settled(set_aside, {r.entity_id: str(r.error) for r in kept if r.error is not None})
+        await asyncio.to_thread(self._state.settle, self._stream, spooled.id, batch.unit, settled)
         self.settled.set()
-        self._on_delivered(outcome.delivered)
+        self._on_settled(settled)
 
-    async def _until_known(self, entities: Sequence[Entity]) -> list[ItemResult] | None:
-        """Return what became of each entity, however often it takes; None when stopped before."""
-        results: list[ItemResult | None] = [None] * len(entities)
-        pending = list(range(len(entities)))
+    async def _send_entities(self, part: Sequence[Entity]) -> list[ItemResult]:
+        return await self._sink.deliver(part, self._tenant, self._manifest.write)
+
+    async def _send_quarantined(self, part: Sequence[Entity]) -> list[ItemResult]:
+        return await self._sink.quarantine(part, self._tenant)
+
+    async def _send_outcomes(self, part: Sequence[Entity]) -> list[ItemResult]:
+        return await self._sink.settle(part, self._tenant)
+
+    async def _sent(self, items: Sequence[Entity], size: int, send: Send) -> list[ItemResult] | None:
+        """Send items of `size` bytes together, in parts; return what became of each, None when stopped before."""
+        results: list[ItemResult] = []
+        step = max(1, min(self._limits.entities, self._limits.bytes // max(1, size // max(1, len(items)))))
+        for start in range(0, len(items), step):
+            part = await self._until_known(items[start : start + step], send)
+            if part is None:
+                return None
+            results += part
+        return results
+
+    async def _until_known(self, items: Sequence[Entity], send: Send) -> list[ItemResult] | None:
+        """Return what became of each item, however often it takes; None when stopped before."""
+        results: list[ItemResult | None] = [None] * len(items)
+        pending = list(range(len(items)))
         attempt = 0
         while True:
             attempt += 1
             try:
-                answer = await self._sink.deliver([entities[i] for i in pending], self._tenant, self._mode)
+                answer = await send([items[i] for i in pending])
             except TransientError as error:
                 failure = error
             else:
@@ -120,7 +143,7 @@ class Delivery:
                 pending = [i for i in pending if isinstance(_error(results[i]), TransientError)]
                 if not pending:
                     return [result for result in results if result is not None]
-                failure = TransientError(f"{len(pending)} entities: {_error(results[pending[0]])}")
+                failure = TransientError(f"{len(pending)} items: {_error(results[pending[0]])}")
             if not await self._pause(attempt, failure):
                 return None
 
@@ -141,27 +164,94 @@ class Delivery:
 class _Outcome:
     """What became of a batch, while it is delivered."""
 
-    def __init__(self, unit: str, keys: KeyReader) -> None:
-        self._unit = unit
+    def __init__(self, batch: Batch, manifest: Manifest, keys: KeyReader) -> None:
+        self._batch = batch
+        self._manifest = manifest
         self._keys = keys
-        self._refused_rows: Counter[bool] = Counter()
-        self.delivered = 0
-        self.rejects: list[Reject] = []
-        self.forget: list[bytes] = []
+        self._delivered = 0
+        self._refused: dict[int, list[ItemResult]] = {}
 
-    def add(self, row: Row, entity: Entity, result: ItemResult) -> None:
+    def add(self, number: int, entity: Entity, result: ItemResult) -> None:
+        """Note what became of an entity of the row with this number."""
         if result.error is None:
-            self.delivered += 1
-            return
-        self.rejects.append(reject_of(self._unit, row.number, "deliver", result.error, row.record, entity["id"]))
-        if entity is row.entities[0]:
-            self._refused_rows[row.update] += 1
-            self.forget.append(self._keys.key(row.record))
+            self._delivered += 1
+        else:
+            self._refused.setdefault(number, []).append(result)
 
-    def correction(self) -> Counts:
-        """Return the change of the unit's counters: refused records are rejected ones."""
-        new, updates = self._refused_rows[False], self._refused_rows[True]
-        return Counts(entities=-new, updates=-updates, rejected=new + updates)
+    def set_aside(self) -> list[Quarantined]:
+        """Return the records that the API refused an entity of, less those that are in quarantine already."""
+        manifest, batch = self._manifest, self._batch
+        return [
+            Quarantined(
+                record_id(manifest.stream, self._keys.key(row.record), self._keys.content(row.record)),
+                manifest.id,
+                manifest.stream,
+                batch.unit,
+                row.number,
+                row.record,
+                None,
+                batch.raw,
+                self._finding(number),
+            )
+            for number, row in self._rows(refused=True)
+            if not _is_replay(row)
+        ]
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what came of the records that the quarantine held."""
+        found = [Outcome(row.held.id, row.held.version) for _, row in self._rows(refused=False) if row.held is not None]
+        return found + [Outcome(i, version, finding) for i, version, finding in self._failed()]
+
+    def settled(self, set_aside: Sequence[Quarantined], refusals: Mapping[str, str]) -> Settled:
+        """Return it for the state: records of which an entity was refused count as quarantined."""
+        refused = [row for _, row in self._rows(refused=True) if not _is_replay(row)]
+        updates = sum(row.update for row in refused)
+        return Settled(
+            delivered=self._delivered,
+            refused=sum(map(len, self._refused.values())),
+            counts=Counts(entities=updates - len(refused), updates=-updates, quarantined=len(refused)),
+            set_aside=set_aside,
+            forget=[self._keys.key(row.record) for row in refused],
+            replayed=[
+                Replayed(row.held.id, row.update, self._seen(row.record) | self._seen_original(row.held))
+                for _, row in self._rows(refused=False)
+                if row.held is not None and row.held.version is not None
+            ],
+            failed={o["id"]: Finding(**o["finding"]) for o in self._batch.outcomes}
+            | {i: finding for i, _, finding in self._failed()},
+            refusals=refusals,
+        )
+
+    def _rows(self, *, refused: bool) -> Iterator[tuple[int, Row]]:
+        return ((n, row) for n, row in enumerate(self._batch.rows) if (n in self._refused) is refused)
+
+    def _failed(self) -> Iterator[tuple[str, int | None, Finding]]:
+        for number, row in self._rows(refused=True):
+            if row.held is not None and _is_replay(row):
+                yield row.held.id, row.held.version, self._finding(number)
+
+    def _finding(self, number: int) -> Finding:
+        """Return why the API refused entities of a row."""
+        refused = self._refused[number]
+        report = [{"entity": each.entity_id, "severity": "Violation", "message": str(each.error)} for each in refused]
+        reason = f"{refused[0].entity_id}: {refused[0].error}"
+        return Finding("deliver", "", "", reason, self._batch.rows[number].entities, report)
+
+    def _seen(self, record: Record) -> dict[bytes, bytes]:
+        return {self._keys.key(record): self._keys.content(record)}
+
+    def _seen_original(self, held: Held) -> dict[bytes, bytes]:
+        """Return key and content of the record that was set aside; of one without a key its id."""
+        try:
+            if held.original is not None:
+                return self._seen(held.original)
+        except RecordError:
+            pass
+        return {bytes.fromhex(held.id): b""}
+
+
+def _is_replay(row: Row) -> bool:
+    return row.held is not None and row.held.version is not None
 
 
 def _error(result: ItemResult | None) -> AdapterError | None:

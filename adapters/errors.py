@@ -5,7 +5,8 @@
     └── PermanentError       trying again changes nothing: bad manifest, bad answer, refused entity
         ├── ManifestError    a provider's manifest or mapping is wrong
         ├── RecordError      one record cannot become an entity; the others go on
-        └── SettingError     a path, URL, secret or lock that only the caller can put right
+        └── SettingError     a path, URL or secret that only the caller can put right
+            └── StreamBusyError   another process reads the stream in this data folder
 
 The class decides what the runner does: it waits and tries again, it sets the record aside with its reason, or it stops.
 """
@@ -38,6 +39,10 @@ class ManifestError(PermanentError):
 
 class SettingError(PermanentError):
     """Something outside the data stops the adapter; the message says what to do."""
+
+
+class StreamBusyError(SettingError):
+    """Another process reads the stream in this data folder."""
 
 
 class RecordError(PermanentError):

@@ -55,7 +55,7 @@ class NaturalKey(_Part):
     changed: Literal["update", "reject"] = Field(
         "update",
         description="What to do with a known key and other content: update takes it as a newer state of the same thing,"
-        " reject sets it aside.",
+        " reject puts it into quarantine.",
     )
 
 
@@ -64,6 +64,16 @@ class Secret(_Part):
 
     environment: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$", description="The environment variable that holds it.")
     description: str = Field(min_length=1, description="What it is and where to get it.")
+
+
+class Validation(_Part):
+    """How entities are judged before they are delivered (the API then judges by its own mode)."""
+
+    mode: Literal["enforce", "warn", "off"] = Field(
+        "enforce",
+        description="enforce: a record whose entities have a Violation goes to quarantine as a whole; warn: it is"
+        " delivered all the same, and counted; off: nothing is judged.",
+    )
 
 
 class Schedule(_Part):
@@ -97,6 +107,7 @@ class Manifest(_Part):
         description="How entities are written: update adds to what is stored, replace puts in its place, create leaves"
         " what is stored alone.",
     )
+    validation: Validation = Field(default_factory=lambda: Validation(mode="enforce"))
     schedule: Schedule | None = Field(None, description="Absent: read when asked.")
     attribution: Attribution
     licence: Licence

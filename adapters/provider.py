@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,10 @@ class RecordMeta:
     """When it was read: ISO 8601, UTC, with a Z."""
 
 
+#: Raises RecordError where the entities of a record must not be delivered.
+Check = Callable[[list[dict[str, Any]]], None]
+
+
 class RecordMapping(Protocol):
     """Turns records into entities."""
 
@@ -36,11 +40,12 @@ class RecordMapping(Protocol):
         """
 
     def apply_many(
-        self, records: Iterable[tuple[Mapping[str, Any], RecordMeta]]
+        self, records: Iterable[tuple[Mapping[str, Any], RecordMeta]], check: Check | None = None
     ) -> list[list[dict[str, Any]] | RecordError]:
         """Return the entities or the error of each record of a batch, in order.
 
-        An entity that several records mention alike may be left out after its first time in the batch.
+        An entity that several records mention alike may be left out after its first time in the batch. `check` is asked
+        about the entities of each record; what was left out because of a record that it refuses is made again.
         """
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from adapters.sink import Sink
 from adapters.sources.chunk import Source
 from adapters.sources.files import FileOptions, FileSource
 from adapters.sources.rest import RestSource
-from adapters.state import AdapterState, Counts, stream_lock
+from adapters.state import AdapterState, Counts, Settled, stream_lock
 
 _SPOOL_POLL_SECONDS = 0.5
 
@@ -37,6 +37,10 @@ class Progress:
     sent: int = 0
     delivered: int = 0
     retried: int = 0
+    replayed: int = 0
+    """Records in quarantine whose entities are stored now."""
+    replays_failed: int = 0
+    """Records in quarantine that were tried again and stay there."""
     problem: str = ""
     """Why delivery or reading waits; empty while all goes well."""
     units: dict[str, None] = field(default_factory=dict)
@@ -70,13 +74,41 @@ async def run_provider(
     missing = provider.manifest.missing_secrets()
     if missing:
         raise SettingError(f"{provider.manifest.id} needs the environment variables {', '.join(missing)}")
+    with _opened(provider, data_dir) as state:
+        raw = RawStore(data_dir / "raw", provider.manifest.stream)
+        source = open_source(provider, raw, location, chosen)
+        run = _Run(provider, sink, state, raw, source, stop, progress, tenant, follow, chosen)
+        return await run.run()
+
+
+async def replay_provider(
+    provider: Provider,
+    sink: Sink,
+    data_dir: Path,
+    stop: asyncio.Event,
+    *,
+    tenant: str | None = None,
+    settings: AdapterSettings | None = None,
+) -> Progress:
+    """Try again the records in quarantine whose replay was asked for, without reading the source.
+
+    Raises StreamBusyError where a running adapter has the stream: it does the same at its next round. Other errors are
+    those of `run_provider`.
+    """
+    with _opened(provider, data_dir) as state:
+        raw = RawStore(data_dir / "raw", provider.manifest.stream)
+        run = _Run(provider, sink, state, raw, None, stop, None, tenant, False, settings or AdapterSettings())
+        return await run.run()
+
+
+@contextmanager
+def _opened(provider: Provider, data_dir: Path) -> Iterator[AdapterState]:
     with stream_lock(data_dir, provider.manifest.stream):
-        state = await asyncio.to_thread(AdapterState, data_dir)
+        state = AdapterState(data_dir)
         try:
-            run = _Run(provider, sink, data_dir, state, stop, progress, location, tenant, follow, chosen)
-            return await run.run()
+            yield state
         finally:
-            await asyncio.to_thread(state.close)
+            state.close()
 
 
 class _Run:
@@ -86,36 +118,42 @@ class _Run:
         self,
         provider: Provider,
         sink: Sink,
-        data_dir: Path,
         state: AdapterState,
+        raw: RawStore,
+        source: Source | None,
         stop: asyncio.Event,
         callback: ProgressCallback | None,
-        location: str | None,
         tenant: str | None,
         follow: bool,
         settings: AdapterSettings,
     ) -> None:
         manifest = provider.manifest
+        self._manifest = manifest
         self._state = state
         self._stop = stop
         self._callback = callback
         self._follow = follow
         self._settings = settings
-        self._raw = RawStore(data_dir / "raw", manifest.stream)
-        self._source = open_source(provider, self._raw, location, settings)
+        self._raw = raw
+        self._source = source
+        self._sink = sink
+        self._tenant = tenant
+        self._replays: set[tuple[str, int]] = set()
+        """Id and version of records in quarantine that were taken up."""
         self._pause = manifest.schedule.every.total_seconds() if manifest.schedule else manifest.source.pause_seconds
         self._stream = state.stream_id(manifest.stream)
-        self._intake = Intake(provider, state, self._stream)
+        self._intake = Intake(provider, state, self._stream, settings.quarantine_bytes)
         self._progress = Progress(manifest.stream)
         self._reading = True
         limits = DeliveryLimits(
             settings.batch_entities,
             settings.batch_bytes,
+            settings.quarantine_bytes,
             None if follow else settings.delivery_patience,
             BackOff(settings.back_off_seconds, settings.back_off_limit_seconds),
         )
         self._delivery = Delivery(
-            manifest, state, self._stream, sink, tenant, limits, stop, self._on_delivered, self._on_retry
+            manifest, state, self._stream, sink, tenant, limits, stop, self._on_settled, self._on_retry
         )
 
     async def run(self) -> Progress:
@@ -142,6 +180,7 @@ class _Run:
         failure: AdapterError | None = None
         try:
             while not self._stop.is_set():
+                await self._replay()
                 failure = await self._read_through()
                 if not self._follow:
                     break
@@ -155,8 +194,28 @@ class _Run:
             await self._spool_below(1)
             raise failure
 
+    async def _replay(self) -> None:
+        """Take up records in quarantine whose replay was asked for; while the API is away nobody knows of any."""
+        try:
+            requested = await self._sink.requested(self._manifest.stream, self._tenant)
+            new = [each for each in requested if each not in self._replays]
+            # Their outcomes may still be on the way: until then the API goes on asking.
+            self._replays = set(requested)
+            for start in range(0, len(new), self._settings.chunk_records):
+                ids = [record_id for record_id, _ in new[start : start + self._settings.chunk_records]]
+                found = [await self._sink.replay(record_id, self._tenant) for record_id in ids]
+                await asyncio.to_thread(self._intake.take_in_replays, [each for each in found if each is not None])
+                self._delivery.wake.set()
+                await self._spool_below(self._settings.spool_bytes)
+        except TransientError as error:
+            if self._source is None:
+                raise
+            self._report_problem(str(error))
+
     async def _read_through(self) -> AdapterError | None:
         """Read what is new once; return what went wrong with the source."""
+        if self._source is None:
+            return None
         try:
             checkpoint = await asyncio.to_thread(self._state.checkpoint, self._stream)
             async with aclosing(self._source.chunks(checkpoint)) as chunks:
@@ -200,8 +259,10 @@ class _Run:
         progress.sent += sent
         self._report()
 
-    def _on_delivered(self, entities: int) -> None:
-        self._progress.delivered += entities
+    def _on_settled(self, settled: Settled) -> None:
+        self._progress.delivered += settled.delivered
+        self._progress.replayed += len(settled.replayed)
+        self._progress.replays_failed += len(settled.failed)
         self._report_problem("")
 
     def _on_retry(self, error: str) -> None:

@@ -24,6 +24,12 @@ class AdapterSettings(BaseSettings):
     batch_entities: int = Field(500, ge=1, le=10_000, description="Entities in one delivery.")
     batch_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Bytes in one delivery.")
     spool_bytes: int = Field(1024**3, ge=1024, description="Undelivered bytes of a stream; reading waits above it.")
+    quarantine_bytes: int = Field(
+        256 * 1024,
+        ge=4096,
+        description="Largest record with its entities and report that is sent to the quarantine; above it, parts are"
+        " left out. The API's own limit must not be smaller.",
+    )
     delivery_timeout: float = Field(30.0, gt=0, description="Seconds that one delivery may take.")
     delivery_patience: float = Field(
         60.0, ge=0, description="Seconds that `voltweave ingest` goes on trying while the API is away."

@@ -1,4 +1,4 @@
-"""Where entities go: the port that the runner delivers to, and its implementation over HTTP."""
+"""Where entities, and records for the quarantine, go: the port that the runner delivers to, and the same over HTTP."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 import httpx
 import orjson
 
 from adapters.errors import AdapterError, PermanentError, SettingError, TransientError
+from adapters.quarantine import Replay
 from adapters.retry import TRANSIENT_STATUS, retry_after
 
 Entity = dict[str, Any]
@@ -24,20 +26,25 @@ _TARGETS = {
     "replace": "/ngsi-ld/v1/entityOperations/upsert",
     "create": "/ngsi-ld/v1/entityOperations/create",
 }
+_QUARANTINE = "/quarantine"
+_PAGE = 100
+#: What an API without a quarantine answers.
+_NO_QUARANTINE = frozenset({404, 405})
 _CALLER_STATUS = frozenset({401, 403, 404, 405, 406, 415, 421})
 
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """What became of one entity of a batch."""
+    """What became of one entity of a batch, or of one record for the quarantine."""
 
     entity_id: str
+    """The entity's, or the record's."""
     error: AdapterError | None = None
     """None: stored. A TransientError is worth sending again, a PermanentError is not."""
 
 
 class Sink(Protocol):
-    """Stores entities."""
+    """Stores entities, and what is set aside."""
 
     async def deliver(
         self, batch: Sequence[Entity], tenant: str | None, mode: WriteMode = "update"
@@ -47,6 +54,21 @@ class Sink(Protocol):
         Raises TransientError when nothing is known to be stored and the whole may be sent again, SettingError when no
         batch would be taken (wrong address, no permission). Storing the same batch twice changes nothing.
         """
+
+    async def quarantine(self, records: Sequence[dict[str, Any]], tenant: str | None) -> list[ItemResult]:
+        """Keep records (`Quarantined.as_json`) in the quarantine; results and errors as of `deliver`.
+
+        An API that has no quarantine refuses each of them.
+        """
+
+    async def settle(self, outcomes: Sequence[dict[str, Any]], tenant: str | None) -> list[ItemResult]:
+        """Say what came of replays (`Outcome.as_json`); results and errors as of `deliver`."""
+
+    async def requested(self, stream: str, tenant: str | None) -> list[tuple[str, int]]:
+        """Return id and version of each record of a stream whose replay somebody asked for; errors as of `deliver`."""
+
+    async def replay(self, record_id: str, tenant: str | None) -> Replay | None:
+        """Return a record in quarantine, None where it is gone; errors as of `deliver`."""
 
 
 class HttpSink:
@@ -66,17 +88,13 @@ class HttpSink:
         self, batch: Sequence[Entity], tenant: str | None, mode: WriteMode = "update"
     ) -> list[ItemResult]:
         """Store a batch; one that is refused as a whole is halved until the entities at fault stand alone."""
-        response = await self._post(batch, tenant, mode)
+        response = await self._request("POST", _TARGETS[mode], tenant, batch)
         status = response.status_code
         if status in (201, 204):
             return [ItemResult(entity["id"]) for entity in batch]
         if status == 207:
             return await self._item_results(batch, response, tenant, mode)
-        error = _problem(response)
-        if status in TRANSIENT_STATUS:
-            raise TransientError(f"{self._url}: {error}", retry_after=retry_after(response.headers))
-        if status in _CALLER_STATUS or not 400 <= status < 500:
-            raise SettingError(f"{self._url} does not take entities: {error}; check address, tenant and rights")
+        error = self._refusal(response, "does not take entities")
         if len(batch) == 1:
             return [_result(batch[0]["id"], status, error, mode)]
         half = len(batch) // 2
@@ -102,16 +120,86 @@ class HttpSink:
                 results.append(_result(entity["id"], status, _problem_text(problem), mode))
         return results
 
-    async def _post(self, batch: Sequence[Entity], tenant: str | None, mode: WriteMode) -> httpx.Response:
+    async def quarantine(self, records: Sequence[dict[str, Any]], tenant: str | None) -> list[ItemResult]:
+        """Keep records in the quarantine; a batch that is refused as a whole is halved."""
+        return await self._tell(_QUARANTINE, records, tenant)
+
+    async def settle(self, outcomes: Sequence[dict[str, Any]], tenant: str | None) -> list[ItemResult]:
+        """Say what came of replays; a batch that is refused as a whole is halved."""
+        return await self._tell(f"{_QUARANTINE}/outcomes", outcomes, tenant)
+
+    async def _tell(self, path: str, items: Sequence[dict[str, Any]], tenant: str | None) -> list[ItemResult]:
+        response = await self._request("POST", path, tenant, items)
+        if response.status_code == 204:
+            return [ItemResult(item["id"]) for item in items]
+        if response.status_code == 207:
+            failed = _refused_records(response)
+            return [ItemResult(i["id"], PermanentError(failed[i["id"]]) if i["id"] in failed else None) for i in items]
+        if response.status_code in _NO_QUARANTINE:
+            return [ItemResult(item["id"], PermanentError(f"{self._url} has no quarantine")) for item in items]
+        error = self._refusal(response, "has no quarantine to use")
+        if len(items) == 1:
+            return [ItemResult(items[0]["id"], PermanentError(error))]
+        half = len(items) // 2
+        return await self._tell(path, items[:half], tenant) + await self._tell(path, items[half:], tenant)
+
+    async def requested(self, stream: str, tenant: str | None) -> list[tuple[str, int]]:
+        """Return id and version of each record of a stream whose replay somebody asked for."""
+        found: dict[str, int] = {}
+        query = f"stream={quote(stream)}&state=replayRequested&limit={_PAGE}"
+        while True:
+            response = await self._request("GET", f"{_QUARANTINE}?{query}&offset={len(found)}", tenant)
+            if response.status_code in _NO_QUARANTINE:
+                return []
+            page = self._document(response)
+            found |= {item["id"]: item["version"] for item in page}
+            if len(page) < _PAGE:
+                return list(found.items())
+
+    async def replay(self, record_id: str, tenant: str | None) -> Replay | None:
+        """Return a record in quarantine, None where it is gone."""
+        response = await self._request("GET", f"{_QUARANTINE}/{quote(record_id)}", tenant)
+        if response.status_code in _NO_QUARANTINE:
+            return None
+        item = self._document(response)
+        return Replay(item["id"], item["version"], item["unit"], item["number"], item.get("record"), item.get("mended"))
+
+    def _document(self, response: httpx.Response) -> Any:
+        if response.status_code != 200:
+            raise SettingError(f"{self._url}: {self._refusal(response, 'has no quarantine to read')}")
+        return orjson.loads(response.content)
+
+    def _refusal(self, response: httpx.Response, says: str) -> str:
+        """Return why a request was refused; raise what is not the fault of what was sent."""
+        error, status = _problem(response), response.status_code
+        if status in TRANSIENT_STATUS:
+            raise TransientError(f"{self._url}: {error}", retry_after=retry_after(response.headers))
+        if status in _CALLER_STATUS or not 400 <= status < 500:
+            raise SettingError(f"{self._url} {says}: {error}; check address, tenant and rights")
+        return error
+
+    async def _request(
+        self, method: str, path: str, tenant: str | None, body: Sequence[Entity] | None = None
+    ) -> httpx.Response:
         headers = {"Content-Type": "application/json", "Link": _LINK, "X-Request-ID": uuid.uuid4().hex}
         if tenant:
             headers["NGSILD-Tenant"] = tenant
+        content = None if body is None else orjson.dumps(body)
         try:
-            return await self._client.post(self._url + _TARGETS[mode], content=orjson.dumps(batch), headers=headers)
+            return await self._client.request(method, self._url + path, content=content, headers=headers)
         except (httpx.TransportError, httpx.StreamError) as error:
             raise TransientError(f"{self._url} does not answer: {type(error).__name__} {error}".rstrip()) from error
         except httpx.InvalidURL as error:
             raise SettingError(f"{self._url} is no address: {error}") from error
+
+
+def _refused_records(response: httpx.Response) -> dict[str, str]:
+    """Return why the quarantine did not take records, by id."""
+    try:
+        errors = orjson.loads(response.content)["errors"]
+        return {item["recordId"]: _problem_text(item["error"]) for item in errors}
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise TransientError(f"{response.url} sent a 207 that is no result: {error!r}") from error
 
 
 def _failures(response: httpx.Response) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""What adapters remember, in one SQLite file a data folder: checkpoints, seen records, the spool, rejects and counters.
+"""What adapters remember, in one SQLite file a data folder: checkpoints, seen records, the spool, and counters.
 
-Taking in a chunk is one transaction: its entities are in the spool, its rejects are written, its keys are remembered,
-its counters are added and the checkpoint has moved, or none of it. Settling a delivery is another. So a process may be
-killed at any moment: what was not committed is read again, what was not settled is delivered again, and delivery is
-idempotent.
+Taking in a chunk is one transaction: its entities and the records for the quarantine are in the spool, its keys are
+remembered, its counters are added and the checkpoint has moved, or none of it. Settling a delivery is another. So a
+process may be killed at any moment: what was not committed is read again, what was not settled is delivered again, and
+delivery is idempotent.
 """
 
 from __future__ import annotations
@@ -12,43 +12,21 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from adapters.errors import SettingError
+from adapters import schema
+from adapters.errors import SettingError, StreamBusyError
+from adapters.quarantine import Finding, Quarantined
 
 STATE_NAME = "adapters.db"
 _BUSY_MILLISECONDS = 30_000
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-create table stream (
-    id integer primary key, name text not null unique,
-    sent integer not null default 0, delivered integer not null default 0, refused integer not null default 0,
-    retried integer not null default 0, last_run text, last_error text, last_error_at text);
-create table unit (
-    stream integer not null, name text not null,
-    records integer not null default 0, entities integer not null default 0, updates integer not null default 0,
-    rejected integer not null default 0, duplicates integer not null default 0,
-    primary key (stream, name)) without rowid;
-create table checkpoint (
-    stream integer not null, name text not null, value text not null, primary key (stream, name)) without rowid;
-create table seen (
-    stream integer not null, key blob not null, content blob not null, primary key (stream, key)) without rowid;
-create table spool (
-    id integer primary key autoincrement, stream integer not null, bytes integer not null, body blob not null);
-create index spool_stream on spool (stream, id);
-create table reject (
-    id integer primary key autoincrement, stream integer not null, unit text not null, number integer not null,
-    stage text not null, field text not null, rule text not null, reason text not null, entity text not null,
-    record text not null, at text not null);
-create index reject_stream on reject (stream, id);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +38,8 @@ class Counts:
     """Records that became an entity of their own."""
     updates: int = 0
     """Records whose key was known and whose content is new: a newer state of an entity."""
-    rejected: int = 0
+    quarantined: int = 0
+    """Records that were set aside and not replayed since."""
     duplicates: int = 0
 
     def __add__(self, other: Counts) -> Counts:
@@ -68,31 +47,81 @@ class Counts:
             self.records + other.records,
             self.entities + other.entities,
             self.updates + other.updates,
-            self.rejected + other.rejected,
+            self.quarantined + other.quarantined,
             self.duplicates + other.duplicates,
         )
 
     def balanced(self) -> bool:
         """Say whether every record is accounted for."""
-        return self.records == self.entities + self.updates + self.rejected + self.duplicates
+        return self.records == self.entities + self.updates + self.quarantined + self.duplicates
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
-    """A record, or an entity made of one, that was set aside."""
+class SetAside:
+    """A record that the counters call quarantined."""
 
+    id: str
     unit: str
     number: int
     stage: str
-    """Where it failed: read, key, map or deliver."""
+    """Where it failed: read, key, map, check or deliver."""
     field: str
     rule: str
     reason: str
-    entity: str
-    """Id of the refused entity, for the stage deliver."""
     record: str
     """The record as JSON, or what stood in its place."""
-    at: str = ""
+    at: str
+    refusal: str
+    """Why the API's quarantine did not take it; empty where it did, or where it still waits in the spool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of the records that were read together."""
+
+    unit: str
+    counts: Counts
+    seen: Mapping[bytes, bytes] = field(default_factory=dict)
+    set_aside: Sequence[Quarantined] = ()
+    healed: Sequence[str] = ()
+    """Ids of records that were set aside before and pass now: their earlier arrivals become duplicates."""
+    findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How many results validation had, by rule and severity."""
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes | None = None
+    """For the spool."""
+    sent: int = 0
+    """Entities in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A record in quarantine whose entities are stored now."""
+
+    id: str
+    update: bool
+    """Its key was known."""
+    seen: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a batch of the spool."""
+
+    delivered: int
+    refused: int
+    """Entities that the API refused."""
+    counts: Counts
+    """The change of the unit's counters."""
+    set_aside: Sequence[Quarantined]
+    """Records that the API refused an entity of."""
+    forget: Sequence[bytes]
+    """Their keys."""
+    replayed: Sequence[Replayed]
+    failed: Mapping[str, Finding]
+    """Why records that were replayed are still in quarantine, by id."""
+    refusals: Mapping[str, str]
+    """Why the quarantine did not take records, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +175,15 @@ class AdapterState:
     def _create(self) -> None:
         with self._transaction():
             (version,) = self._db.execute("pragma user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            while version != schema.VERSION:
+                script = schema.NEW if version == 0 else schema.UPGRADES.get(version)
+                if script is None:
+                    message = "was made by another version of Voltweave; give another data folder"
+                    raise SettingError(f"{self.path} {message}")
+                for statement in script.split(";"):
                     self._db.execute(statement)
-                self._db.execute(f"pragma user_version={_SCHEMA_VERSION}")
-            elif version != _SCHEMA_VERSION:
-                raise SettingError(f"{self.path} was made by another version of Voltweave; give another data folder")
+                version = schema.VERSION if version == 0 else version + 1
+            self._db.execute(f"pragma user_version={version}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -195,58 +227,62 @@ class AdapterState:
             found.update(self._select(statement, (stream, *part)))
         return found
 
-    def take_in(
-        self,
-        stream: int,
-        unit: str,
-        counts: Counts,
-        *,
-        seen: dict[bytes, bytes],
-        rejects: Sequence[Reject],
-        checkpoint: dict[str, Any],
-        body: bytes | None,
-        sent: int,
-    ) -> int | None:
-        """Make a chunk safe in one transaction and return its number in the spool, where it holds entities."""
+    def set_aside_ids(self, stream: int, ids: Sequence[str]) -> set[str]:
+        """Return which of these records are set aside already."""
+        found: set[str] = set()
+        for start in range(0, len(ids), 500):
+            part = ids[start : start + 500]
+            marks = ",".join("?" * len(part))
+            statement = f"select id from set_aside where stream = ? and id in ({marks})"  # noqa: S608
+            found.update(row[0] for row in self._select(statement, (stream, *part)))
+        return found
+
+    def take_in(self, stream: int, taken: Taken) -> int | None:
+        """Make what was read safe in one transaction and return its number in the spool, where it needs delivery."""
         with self._transaction():
-            self._count(stream, unit, counts)
+            self._count(stream, taken.unit, taken.counts)
+            self._see(stream, taken.seen)
+            self._set_aside(stream, taken.set_aside)
+            for record_id in taken.healed:
+                self._move_count(stream, record_id, Counts(quarantined=-1, duplicates=1))
             self._db.executemany(
-                "insert or replace into seen (stream, key, content) values (?, ?, ?)",
-                [(stream, key, content) for key, content in seen.items()],
+                "insert into finding (stream, rule, severity, results) values (?, ?, ?, ?)"
+                " on conflict (stream, rule, severity) do update set results = results + excluded.results",
+                [(stream, *kind, results) for kind, results in taken.findings.items()],
             )
-            self._reject(stream, rejects)
-            self._move(stream, checkpoint)
-            if body is None:
+            self._move(stream, taken.checkpoint)
+            if taken.body is None:
                 return None
-            self._db.execute("update stream set sent = sent + ? where id = ?", (sent, stream))
+            self._db.execute("update stream set sent = sent + ? where id = ?", (taken.sent, stream))
             inserted = self._db.execute(
-                "insert into spool (stream, bytes, body) values (?, ?, ?)", (stream, len(body), body)
+                "insert into spool (stream, bytes, body) values (?, ?, ?)", (stream, len(taken.body), taken.body)
             )
             return inserted.lastrowid
 
-    def settle(
-        self,
-        stream: int,
-        batch: int,
-        *,
-        delivered: int,
-        rejects: Sequence[Reject],
-        counts: Iterable[tuple[str, Counts]],
-        forget: Iterable[bytes],
-    ) -> None:
-        """Take a delivered batch out of the spool, with what became of it.
-
-        `counts` corrects the counters of units and `forget` the seen keys, for records that the API refused.
-        """
+    def settle(self, stream: int, batch: int, unit: str, settled: Settled) -> None:
+        """Take a delivered batch out of the spool, with what became of it."""
         with self._transaction():
             self._db.execute("delete from spool where id = ?", (batch,))
-            self._reject(stream, rejects)
-            for unit, change in counts:
-                self._count(stream, unit, change)
-            self._db.executemany("delete from seen where stream = ? and key = ?", [(stream, key) for key in forget])
+            self._count(stream, unit, settled.counts)
+            self._set_aside(stream, settled.set_aside)
+            self._db.executemany(
+                "delete from seen where stream = ? and key = ?", [(stream, key) for key in settled.forget]
+            )
+            for replayed in settled.replayed:
+                update = replayed.update
+                self._move_count(stream, replayed.id, Counts(quarantined=-1, entities=not update, updates=update))
+                self._see(stream, replayed.seen)
+            self._db.executemany(
+                "update set_aside set stage = ?, field = ?, rule = ?, reason = ? where stream = ? and id = ?",
+                [(f.stage, f.field, f.rule, f.reason, stream, i) for i, f in settled.failed.items()],
+            )
+            self._db.executemany(
+                "update set_aside set refusal = ? where stream = ? and id = ?",
+                [(refusal, stream, i) for i, refusal in settled.refusals.items()],
+            )
             self._db.execute(
                 "update stream set delivered = delivered + ?, refused = refused + ? where id = ?",
-                (delivered, len(rejects), stream),
+                (settled.delivered, settled.refused, stream),
             )
 
     def next_spooled(self, stream: int, after: int = 0) -> Spooled | None:
@@ -276,7 +312,7 @@ class AdapterState:
     def unit_counts(self, stream: int) -> dict[str, Counts]:
         """Return what became of the records, for each unit that was ever read."""
         rows = self._select(
-            "select name, records, entities, updates, rejected, duplicates from unit where stream = ? order by name",
+            "select name, records, entities, updates, quarantined, duplicates from unit where stream = ? order by name",
             (stream,),
         )
         return {name: Counts(*numbers) for name, *numbers in rows}
@@ -285,34 +321,45 @@ class AdapterState:
         """Return the counters of all streams."""
         rows = self._select(
             "select s.name, coalesce(sum(u.records), 0), coalesce(sum(u.entities), 0), coalesce(sum(u.updates), 0),"
-            " coalesce(sum(u.rejected), 0), coalesce(sum(u.duplicates), 0), s.sent, s.delivered, s.refused, s.retried,"
+            " coalesce(sum(u.quarantined), 0), coalesce(sum(u.duplicates), 0),"
+            " s.sent, s.delivered, s.refused, s.retried,"
             " (select coalesce(sum(bytes), 0) from spool where stream = s.id),"
             " s.last_run, s.last_error, s.last_error_at"
             " from stream s left join unit u on u.stream = s.id group by s.id order by s.name"
         )
         return [StreamStatus(row[0], Counts(*row[1:6]), *row[6:]) for row in rows]
 
-    def rejects(self, stream: str, limit: int = 100) -> list[Reject]:
-        """Return the latest rejects of a stream, newest first."""
+    def set_aside(self, stream: str, limit: int = 100) -> list[SetAside]:
+        """Return the records of a stream that are set aside, the latest first."""
         rows = self._select(
-            "select unit, number, stage, field, rule, reason, entity, record, at from reject"
-            " where stream = (select id from stream where name = ?) order by id desc limit ?",
+            "select id, unit, number, stage, field, rule, reason, record, at, refusal from set_aside"
+            " where stream = (select id from stream where name = ?) order by place desc limit ?",
             (stream, limit),
         )
-        return [Reject(*row) for row in rows]
+        return [SetAside(*row) for row in rows]
+
+    def findings(self, stream: str) -> dict[tuple[str, str], int]:
+        """Return how many results validation had, by rule and severity."""
+        rows = self._select(
+            "select rule, severity, results from finding where stream = (select id from stream where name = ?)",
+            (stream,),
+        )
+        return {(rule, severity): results for rule, severity, results in rows}
 
     def _count(self, stream: int, unit: str, counts: Counts) -> None:
-        numbers = (counts.records, counts.entities, counts.updates, counts.rejected, counts.duplicates)
+        if counts == Counts():
+            return
+        numbers = (counts.records, counts.entities, counts.updates, counts.quarantined, counts.duplicates)
         self._db.execute(
-            "insert into unit (stream, name, records, entities, updates, rejected, duplicates)"
+            "insert into unit (stream, name, records, entities, updates, quarantined, duplicates)"
             " values (?, ?, ?, ?, ?, ?, ?)"
             " on conflict (stream, name) do update set records = records + excluded.records,"
             " entities = entities + excluded.entities, updates = updates + excluded.updates,"
-            " rejected = rejected + excluded.rejected, duplicates = duplicates + excluded.duplicates",
+            " quarantined = quarantined + excluded.quarantined, duplicates = duplicates + excluded.duplicates",
             (stream, unit, *numbers),
         )
 
-    def _move(self, stream: int, checkpoint: dict[str, Any]) -> None:
+    def _move(self, stream: int, checkpoint: Mapping[str, Any]) -> None:
         for name, value in checkpoint.items():
             if value is None:
                 self._db.execute("delete from checkpoint where stream = ? and name = ?", (stream, name))
@@ -322,13 +369,32 @@ class AdapterState:
                     (stream, name, orjson.dumps(value).decode()),
                 )
 
-    def _reject(self, stream: int, rejects: Sequence[Reject]) -> None:
+    def _see(self, stream: int, seen: Mapping[bytes, bytes]) -> None:
+        self._db.executemany(
+            "insert or replace into seen (stream, key, content) values (?, ?, ?)",
+            [(stream, key, content) for key, content in seen.items()],
+        )
+
+    def _set_aside(self, stream: int, records: Sequence[Quarantined]) -> None:
         now = utc_now()
         self._db.executemany(
-            "insert into reject (stream, unit, number, stage, field, rule, reason, entity, record, at)"
+            "insert or ignore into set_aside (stream, id, unit, number, stage, field, rule, reason, record, at)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(stream, r.unit, r.number, r.stage, r.field, r.rule, r.reason, r.entity, r.record, now) for r in rejects],
+            [
+                (stream, r.id, r.unit, r.number, f.stage, f.field, f.rule, f.reason, r.text(), now)
+                for r in records
+                for f in [r.finding]
+            ],
         )
+
+    def _move_count(self, stream: int, record_id: str, change: Counts) -> None:
+        """Take a record out of those that are set aside, and change the counters of its unit; nothing where it is none.
+
+        So a replay that is delivered twice is counted once.
+        """
+        gone = "delete from set_aside where stream = ? and id = ? returning unit"
+        for (unit,) in self._db.execute(gone, (stream, record_id)).fetchall():
+            self._count(stream, unit, change)
 
     def _note_error(self, stream: int, error: str) -> None:
         self._db.execute(
@@ -346,7 +412,7 @@ def stream_lock(data_dir: Path, stream: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SettingError(
+            raise StreamBusyError(
                 f"another process reads {stream} in {data_dir}; stop it or give another data folder"
             ) from error
         yield

@@ -23,7 +23,7 @@ LINK = f'<{CONTEXT}>; rel="http://www.w3.org/ns/json-ld#context"; type="applicat
 #: Sessions of homes bear pseudonyms only where there is a key.
 ENVIRONMENT = {"VOLTWEAVE_PSEUDONYM_KEY": "0" * 64, "NO_COLOR": "1", "COLUMNS": "300"}
 PAGE = 1000
-_BALANCE = re.compile(r"(\d+) rows = (\d+) entities(?: \+ (\d+) updates)? \+ (\d+) rejected \+ (\d+) duplicates")
+_BALANCE = re.compile(r"(\d+) rows = (\d+) entities(?: \+ (\d+) updates)? \+ (\d+) quarantined \+ (\d+) duplicates")
 _DELIVERED = re.compile(r"(\d+) entities delivered")
 
 
@@ -132,7 +132,7 @@ class Balance:
     rows: int
     entities: int
     updates: int
-    rejected: int
+    quarantined: int
     duplicates: int
     delivered: int
 
@@ -141,8 +141,8 @@ class Balance:
         """Read what the command printed."""
         balance, delivered = _BALANCE.search(output), _DELIVERED.search(output)
         assert balance is not None and delivered is not None, output
-        rows, entities, updates, rejected, duplicates = (int(number or 0) for number in balance.groups())
-        return cls(rows, entities, updates, rejected, duplicates, int(delivered[1]))
+        rows, entities, updates, quarantined, duplicates = (int(number or 0) for number in balance.groups())
+        return cls(rows, entities, updates, quarantined, duplicates, int(delivered[1]))
 
 
 def start_ingest(

@@ -1,4 +1,4 @@
-"""A small context API for the tests of adapters: it takes batches of entities, keeps them, and fails on demand."""
+"""A small context API for the tests of adapters: it keeps entities and a quarantine, and fails on demand."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ class Receiver:
         self.requests: list[tuple[str, dict[str, str]]] = []
         """Path and headers of every request."""
         self.refuse: Refusal = lambda entities: None
+        self.refuse_records: Refusal = lambda records: None
         self.refused_items: dict[str, dict[str, Any]] = {}
         """Problem of each entity id that a batch answers with 207."""
+        self.quarantined: dict[str, dict[str, Any]] = {}
+        """Records in quarantine, with version and state beside what was sent."""
+        self.arrivals: list[str] = []
+        """Every record id that was sent to the quarantine, in order."""
         self.url = ""
         self.lock = threading.Lock()
 
@@ -58,6 +63,29 @@ class Receiver:
             return 207, {"success": created, "errors": errors}
         return (201, created) if created else (204, None)
 
+    def quarantine(self, path: str, items: list[dict[str, Any]]) -> tuple[int, Any]:
+        """Return the answer to records for the quarantine, or to the outcomes of replays."""
+        refused = self.refuse_records(items)
+        if refused is not None:
+            return refused
+        for item in items:
+            if path.endswith("/outcomes"):
+                held = self.quarantined.get(item["id"])
+                if held is not None and item.get("version") in (None, held["version"]):
+                    held["state"] = "open" if "finding" in item else "replayed"
+                    held["version"] += 1
+            else:
+                self.arrivals.append(item["id"])
+                self.quarantined.setdefault(item["id"], {**item, "version": 1, "state": "open"})
+        return 204, None
+
+    def look(self, path: str) -> tuple[int, Any]:
+        """Return the answer to a question about the quarantine: the records to replay, or one record."""
+        name = path.partition("?")[0].rpartition("/")[2]
+        if name != "quarantine":
+            return (200, self.quarantined[name]) if name in self.quarantined else (404, {})
+        return 200, [held for held in self.quarantined.values() if held["state"] == "replayRequested"]
+
 
 @contextmanager
 def receiving(receiver: Receiver, port: int = 0) -> Iterator[Receiver]:
@@ -67,10 +95,21 @@ def receiving(receiver: Receiver, port: int = 0) -> Iterator[Receiver]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            items = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with receiver.lock:
                 receiver.requests.append((self.path, dict(self.headers.items())))
-                status, answer = receiver.take(json.loads(body))
+                if self.path.startswith("/quarantine"):
+                    status, answer = receiver.quarantine(self.path, items)
+                else:
+                    status, answer = receiver.take(items)
+            self.answer(status, answer)
+
+        def do_GET(self) -> None:
+            with receiver.lock:
+                status, answer = receiver.look(self.path)
+            self.answer(status, answer)
+
+        def answer(self, status: int, answer: Any) -> None:
             payload = b"" if answer is None else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))

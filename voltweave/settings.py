@@ -26,6 +26,7 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VOLTWEAVE_", extra="ignore", frozen=True)
 
     server_url: str | None = Field(
-        None, description="Where `voltweave query` asks; absent: loopback, at the port of the server settings."
+        None,
+        description="Where `query` and `quarantine` ask; absent: loopback, at the port of the server settings.",
     )
     client_timeout: float = Field(30.0, gt=0, description="Seconds that one request of a command may take.")

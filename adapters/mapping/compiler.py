@@ -26,7 +26,7 @@ from adapters.mapping.steps import StepContext
 from adapters.mapping.values import Unusable, shown
 from adapters.mapping.vocabulary import Vocabulary
 from adapters.mapping.writer import Writer, absent, load
-from adapters.provider import RecordMeta
+from adapters.provider import Check, RecordMeta
 
 _FUNCTION: Final = "entities"
 _ARGUMENTS: Final = ("record", "meta", "seen")
@@ -87,12 +87,12 @@ class CompiledMapping:
         return self._make(record, meta, None)
 
     def apply_many(
-        self, records: Iterable[tuple[Mapping[str, Any], RecordMeta | None]]
+        self, records: Iterable[tuple[Mapping[str, Any], RecordMeta | None]], check: Check | None = None
     ) -> list[list[Entity] | RecordError]:
         """Return entities or error for each record of a batch, in order.
 
         An entity marked `shared` (the station of many sessions) is made once in the batch as long as the values that it
-        is made from stay the same.
+        is made from stay the same. `check` raises RecordError where the entities of a record must not be delivered.
         """
         make, seen = self._make, Made()
         found: list[list[Entity] | RecordError] = []
@@ -101,7 +101,10 @@ class CompiledMapping:
                 found.append(RecordError(f"a record is an object, this is {shown(record)}", rule="object"))
                 continue
             try:
-                found.append(make(record, meta, seen))
+                entities = make(record, meta, seen)
+                if check is not None:
+                    check(entities)
+                found.append(entities)
             except RecordError as error:
                 # What was made of this record before it failed is lost: the next ones make it again.
                 seen.clear()

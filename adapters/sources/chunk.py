@@ -33,6 +33,8 @@ class Chunk:
     """Entries of the source's state as they are once these records are safe; None drops an entry."""
     done: float | None = None
     """How much of the unit is read, 0 to 1, where the source knows."""
+    raw: str = ""
+    """The raw copy that holds them: `sha256:` and the hash of its content; empty where there are several."""
 
 
 class Source(Protocol):

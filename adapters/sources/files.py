@@ -146,6 +146,7 @@ class FileSource:
                     first=position + 1,
                     records=batch,
                     checkpoint={f"file:{digest}": entry},
+                    raw=f"sha256:{digest}",
                     done=1.0 if done or not size else min(1.0, _offset(handle) / size),
                 )
                 position += len(batch)

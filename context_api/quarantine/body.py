@@ -67,7 +67,12 @@ class Outcome(_Body):
     """What came of the replay of a record."""
 
     id: str = Field(pattern=RECORD_ID)
-    version: int = Field(ge=1, description="The version that was replayed; one that was changed since stays as it is.")
+    version: int | None = Field(
+        None,
+        ge=1,
+        description="The version that was replayed; one that was changed since stays as it is. Absent: the source "
+        "brought the record again, and it passed; one that was mended stays as it is.",
+    )
     finding: Finding | None = Field(None, description="Why it was set aside again; absent: its entities are stored.")
 
 

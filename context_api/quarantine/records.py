@@ -147,8 +147,7 @@ class Quarantine:
         stays = case((_C.mended.is_not(None), State.MENDED.value), else_=State.OPEN.value)
         statements = []
         for outcome in outcomes:
-            asked = and_(_C.version == outcome.version, _C.state == State.REPLAY_REQUESTED)
-            meant = and_(Selection(outcome.id).condition(tenant), asked)
+            meant = and_(Selection(outcome.id).condition(tenant), _NOT_REPLAYED, _unchanged(outcome))
             if outcome.finding is None:
                 values: dict[str, Any] = {"state": State.REPLAYED}
             else:
@@ -185,6 +184,12 @@ class Quarantine:
 
 
 _NOT_REPLAYED = _C.state != State.REPLAYED.value
+
+
+def _unchanged(outcome: Outcome) -> ColumnElement[bool]:
+    if outcome.version is None:
+        return _C.mended.is_(None)
+    return and_(_C.version == outcome.version, _C.state == State.REPLAY_REQUESTED.value)
 
 
 def _changed(meant: ColumnElement[bool], values: dict[str, Any], now: int) -> Any:

@@ -21,7 +21,7 @@ SESSIONS = [
     ("dundee-sessions", "dundee_2018Q3.csv", "dundee"),
     ("sap-sessions", "sap_labs_mougins.csv", "sap"),
 ]
-BALANCE = re.compile(r"(\d+) rows = (\d+) entities(?: \+ \d+ updates)? \+ (\d+) rejected \+ (\d+) duplicates")
+BALANCE = re.compile(r"(\d+) rows = (\d+) entities(?: \+ \d+ updates)? \+ (\d+) quarantined \+ (\d+) duplicates")
 
 
 def voltweave(*arguments: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,11 +55,11 @@ def test_ingest_accounts_for_every_row_and_the_list_shows_it(tmp_path: Path, sam
             "ingest", "--provider", "boulder-sessions", "--url", receiver.url, "--data", "d", sample, folder=tmp_path
         )
     assert done.returncode == 0, done.stderr
-    assert "4 rows = 2 entities + 1 rejected + 1 duplicates" in done.stdout
+    assert "4 rows = 2 entities + 1 quarantined + 1 duplicates" in done.stdout
     assert len([i for i in receiver.entities if ":ChargingSession:" in i]) == 2
     listed = voltweave("adapters", "list", "--data", "d", "--json", folder=tmp_path)
     (row,) = [r for r in json.loads(listed.stdout) if r["provider"] == "boulder-sessions"]
-    assert (row["records"], row["entities"], row["rejected"], row["duplicates"]) == (4, 2, 1, 1)
+    assert (row["records"], row["entities"], row["quarantined"], row["duplicates"]) == (4, 2, 1, 1)
     assert row["delivered"] == len(receiver.entities)
     assert row["last_error"] is None
     rejected = voltweave("adapters", "rejects", "boulder-sessions", "--data", "d", folder=tmp_path)

@@ -1,4 +1,4 @@
-"""The published charging sessions, file by file: every row is a session in the broker, rejected, or a duplicate."""
+"""The published charging sessions, file by file: every row is a session in the broker, quarantined, or a duplicate."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_every_row_is_accounted_for(published: Published, shared_data: Path, tmp
         told = ingest(published.provider, path, platform.url, tmp_path / "data")
         sessions = platform.count(**ours)
         assert told.rows == len(rows)
-        assert len(rows) == sessions + told.rejected + told.duplicates
+        assert len(rows) == sessions + told.quarantined + told.duplicates
         assert told.updates == 0
         assert platform.count(type="ChargingSession", idPattern=":elsewhere:") == 0
         assert len(rows) - len({row[published.key] for row in rows}) == told.duplicates

@@ -78,7 +78,15 @@ def stumbling(chance: random.Random) -> Receiver:
             return 504, {"title": "stored, but nobody will know"}
         return None
 
+    def refuse_records(records: list[Entity]) -> tuple[int, dict[str, str]] | None:
+        if chance.random() < 0.2:
+            for record in records:
+                receiver.quarantined.setdefault(record["id"], record)
+            return 504, {"title": "kept, but nobody will know"}
+        return None
+
     receiver.refuse = refuse
+    receiver.refuse_records = refuse_records
     return receiver
 
 
@@ -126,10 +134,14 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     state = AdapterState(data)
     try:
         (status,) = state.streams()
-        rejects = state.rejects("boulder-sessions", limit=10_000)
+        rejects = state.set_aside("boulder-sessions", limit=10_000)
     finally:
         state.close()
     assert status.counts == expected
     assert status.counts.balanced()
     assert status.waiting == 0
-    assert len(rejects) == len({reject.number for reject in rejects}) == expected.rejected
+    assert len(rejects) == len({reject.number for reject in rejects}) == expected.quarantined
+    assert receiver.quarantined.keys() == {reject.id for reject in rejects}
+    assert not [reject for reject in rejects if reject.refusal]
+    numbers = {int(record["record"]["ObjectId"]) for record in receiver.quarantined.values()}
+    assert numbers == {n for n in range(KILLS * ROWS_PER_KILL) if n % 70 == 69}

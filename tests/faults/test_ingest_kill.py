@@ -174,8 +174,8 @@ def test_kills_of_adapter_and_broker_leave_no_trace(table: list[dict[str, str]],
     expected = write_dirty(path, table)
     with broker(tmp_path / "undisturbed") as platform:
         told = ingest(PROVIDER, path, platform.url, tmp_path / "undisturbed")
-        assert (told.rows, told.entities, told.rejected, told.duplicates) == (
-            expected.records, expected.entities, expected.rejected, expected.duplicates,
+        assert (told.rows, told.entities, told.quarantined, told.duplicates) == (
+            expected.records, expected.entities, expected.quarantined, expected.duplicates,
         )  # fmt: skip
         wanted, history = content(platform), list(history_of_sessions(platform))
 
@@ -199,10 +199,10 @@ def test_kills_of_adapter_and_broker_leave_no_trace(table: list[dict[str, str]],
     state = AdapterState(data)
     try:
         (status,) = state.streams()
-        rejects = state.rejects(PROVIDER, limit=100_000)
+        rejects = state.set_aside(PROVIDER, limit=100_000)
     finally:
         state.close()
     assert status.counts == expected
     assert status.counts.balanced()
     assert (status.waiting, status.refused) == (0, 0)
-    assert len(rejects) == len({reject.number for reject in rejects}) == expected.rejected
+    assert len(rejects) == len({reject.number for reject in rejects}) == expected.quarantined

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, check, try and start providers.", no_args_is_help=True, rich_markup_mode=None)
 
-_COUNTERS = ("records", "entities", "rejected", "duplicates", "delivered")
+_COUNTERS = ("records", "entities", "quarantined", "duplicates", "delivered")
 _BROKEN = dict(
-    zip(_COUNTERS, ("rec-\nords", "enti-\nties", "re-\njected", "dupli-\ncates", "deliv-\nered"), strict=True)
+    zip(_COUNTERS, ("rec-\nords", "enti-\nties", "quaran-\ntined", "dupli-\ncates", "deliv-\nered"), strict=True)
 )
 _WIDE = 100
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder of the adapters' state. [default: var]")]
@@ -35,8 +35,8 @@ def list_providers(
     from adapters.settings import AdapterSettings
 
     settings = AdapterSettings()
-    status = _stream_status(data or settings.data)
-    rows = [_provider_row(name, folder, status) for name, folder in provider_folders(settings).items()]
+    status, findings = _known_streams(data or settings.data)
+    rows = [_provider_row(name, folder, status, findings) for name, folder in provider_folders(settings).items()]
     if as_json:
         write(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -139,7 +139,10 @@ def rejects(
     data: DataFolder = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
 ) -> None:
-    """Print records that were set aside, one JSON object a line: where it stood, why, and the record itself."""
+    """Print the records that the counters call quarantined, one JSON object a line: where each stood, and why.
+
+    `refusal` says why the server's quarantine did not take one; `voltweave quarantine` mends and replays the others.
+    """
     from adapters.settings import AdapterSettings
     from adapters.state import STATE_NAME, AdapterState
 
@@ -151,7 +154,7 @@ def rejects(
         known = [status.stream for status in state.streams()]
         if stream not in known:
             raise Refused(f"nothing was read from a stream {stream}", f"There are {', '.join(known)}.")
-        found = state.rejects(stream, limit)
+        found = state.set_aside(stream, limit)
     finally:
         state.close()
     for reject in found:
@@ -161,19 +164,28 @@ def rejects(
         tell(f"no record of {stream} was set aside")
 
 
-def _stream_status(folder: Path) -> dict[str, StreamStatus]:
+Findings = dict[str, dict[str, dict[str, int]]]
+"""stream -> severity -> rule -> how many results validation had"""
+
+
+def _known_streams(folder: Path) -> tuple[dict[str, StreamStatus], Findings]:
     from adapters.state import STATE_NAME, AdapterState
 
     if not (folder / STATE_NAME).is_file():
-        return {}
+        return {}, {}
+    findings: Findings = {}
     state = AdapterState(folder)
     try:
-        return {status.stream: status for status in state.streams()}
+        status = {found.stream: found for found in state.streams()}
+        for stream in status:
+            for (rule, severity), results in sorted(state.findings(stream).items()):
+                findings.setdefault(stream, {}).setdefault(severity, {})[rule] = results
     finally:
         state.close()
+    return status, findings
 
 
-def _provider_row(name: str, folder: Path, status: dict[str, StreamStatus]) -> dict[str, Any]:
+def _provider_row(name: str, folder: Path, status: dict[str, StreamStatus], findings: Findings) -> dict[str, Any]:
     from adapters.errors import AdapterError
     from adapters.manifest import load_manifest
 
@@ -192,9 +204,10 @@ def _provider_row(name: str, folder: Path, status: dict[str, StreamStatus]) -> d
         "records": counts.records if counts else 0,
         "entities": counts.entities if counts else 0,
         "updates": counts.updates if counts else 0,
-        "rejected": counts.rejected if counts else 0,
+        "quarantined": counts.quarantined if counts else 0,
         "duplicates": counts.duplicates if counts else 0,
         "delivered": found.delivered if found else 0,
+        "findings": findings.get(manifest.stream, {}) if manifest else {},
         "retried": found.retried if found else 0,
         "waiting": found.waiting if found else 0,
         "last_run": found.last_run if found else None,

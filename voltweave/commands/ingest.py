@@ -35,7 +35,7 @@ def ingest(
     """Take in what a provider's source holds: map it, deliver it, and account for every record.
 
     What was read before is not read again. While the server is away, entities wait in a spool on disk; the next run
-    delivers them. Records that cannot become entities are kept with the reason and do not stop the others.
+    delivers them. Records that cannot become entities, or break a rule, go to quarantine and do not stop the others.
     """
     from adapters.errors import AdapterError, SettingError, TransientError
     from adapters.registry import find_provider
@@ -138,7 +138,7 @@ class _Display:
 
     def show(self, progress: Progress) -> None:
         counts = progress.counts
-        counters = f"{counts.records:,} records, {counts.rejected:,} rejected, {progress.delivered:,} delivered"
+        counters = f"{counts.records:,} records, {counts.quarantined:,} quarantined, {progress.delivered:,} delivered"
         self._bars.update(
             self._task,
             description=progress.unit,
@@ -169,16 +169,19 @@ def _say_result(folder: Path, progress: Progress) -> None:
             markup=False,
             soft_wrap=True,
         )
-    if progress.counts.rejected:
+    if progress.counts.quarantined:
         messages().print(
-            f"the reasons: voltweave adapters rejects {progress.stream} --data {folder}", markup=False, soft_wrap=True
+            f"the reasons: voltweave quarantine list --stream {progress.stream}", markup=False, soft_wrap=True
         )
+    if progress.replayed or progress.replays_failed:
+        replays = f"{progress.replayed} replayed from quarantine, {progress.replays_failed} stay there"
+        console().print(replays, markup=False, soft_wrap=True)
     console().print(f"{progress.delivered} entities delivered", markup=False, soft_wrap=True)
 
 
 def _balance(counts: Counts) -> str:
     updates = f" + {counts.updates} updates" if counts.updates else ""
     return (
-        f"{counts.records} rows = {counts.entities} entities{updates} + {counts.rejected} rejected"
+        f"{counts.records} rows = {counts.entities} entities{updates} + {counts.quarantined} quarantined"
         f" + {counts.duplicates} duplicates"
     )

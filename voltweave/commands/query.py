@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voltweave.output import console, program, tell, write
-from voltweave.problems import Refused, Rejected, Unreachable
+from voltweave.output import console, tell, write
+from voltweave.problems import Refused
+from voltweave.server import ServerUrl, Tenant, ask
 
 if TYPE_CHECKING:
     import httpx
@@ -49,8 +50,8 @@ def query(
     offset: Annotated[int, typer.Option(min=0, help="Entities to leave out.")] = 0,
     count: Annotated[bool, typer.Option("--count", help="Say how many entities match.")] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="How entities are shown.")] = Output.table,
-    server: Annotated[str | None, typer.Option(help="URL of the server. [default: http://127.0.0.1:9090]")] = None,
-    tenant: Annotated[str | None, typer.Option(help="Tenant to ask. [default: the default tenant]")] = None,
+    server: ServerUrl = None,
+    tenant: Tenant = None,
     context: Annotated[str, typer.Option(help="URL of the @context of the names used.")] = CONTEXT,
 ) -> None:
     """Ask a running server for entities."""
@@ -66,9 +67,7 @@ def query(
     given = {name: value for name, value in parameters.items() if value is not None}
     headers = {"Accept": "application/geo+json" if output is Output.geojson else "application/json"}
     headers["Link"] = f"<{context}>; {_LINK_RELATION}"
-    if tenant:
-        headers["NGSILD-Tenant"] = tenant
-    response = _answer(server, given, headers)
+    response = ask(server, "GET", "/ngsi-ld/v1/entities", tenant=tenant, query=given, headers=headers)
     _show(response, output)
     if context == CONTEXT and response.headers.get("NGSILD-Results-Count", "0") == "0" and not _found(response.json()):
         doubt_names(type_ or "", q or "", pick or "")
@@ -107,53 +106,6 @@ def _near(text: str) -> tuple[str, str, str]:
     except ValueError:
         raise Refused(f"--near {text}: not LON,LAT,METRES", "For example --near 12.643,42.561,500") from None
     return f"near;maxDistance=={metres:g}", "Point", f"[{longitude},{latitude}]"
-
-
-def _answer(server: str | None, parameters: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
-    """Return the server's answer; raises Unreachable or Rejected."""
-    import httpx
-
-    from voltweave.settings import ClientSettings
-
-    settings = ClientSettings()
-    base = (server or settings.server_url or own_server()).rstrip("/")
-    try:
-        response = httpx.get(
-            f"{base}/ngsi-ld/v1/entities",
-            params=parameters,
-            headers=headers,
-            timeout=settings.client_timeout,
-            trust_env=False,
-        )
-    except httpx.InvalidURL as error:
-        raise Refused(f"{base} is no URL: {error}", "For example --server http://127.0.0.1:9090") from None
-    except httpx.UnsupportedProtocol:
-        raise Refused(f"{base} is no http URL", "For example --server http://127.0.0.1:9090") from None
-    except httpx.TransportError as error:
-        hint = f"Start one with `{program()} up`, or say where it is with --server URL"
-        raise Unreachable(f"{base} does not answer: {error}", hint) from None
-    if response.status_code != 200:
-        raise Rejected(f"the server refused the query: {_problem(response)}")
-    return response
-
-
-def own_server() -> str:
-    """Return the URL that a server on this machine has by its settings."""
-    from context_api.settings import ServerSettings
-
-    return f"http://127.0.0.1:{ServerSettings().port}"
-
-
-def _problem(response: httpx.Response) -> str:
-    """Return what a problem document says (CIM 009 clause 5.5.2)."""
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        return f"status {response.status_code}"
-    parts = [str(document[name]).rstrip(".") for name in ("title", "detail") if document.get(name)]
-    return ": ".join(parts) or f"status {response.status_code}"
 
 
 def _show(response: httpx.Response, output: Output) -> None:

@@ -76,7 +76,7 @@ async def _run_town(application: FastAPI, url: str, folder: Path, town: TownSett
 
     from adapters.settings import AdapterSettings
     from adapters.sink import HttpSink
-    from voltweave.commands.query import own_server
+    from voltweave.server import own_server
     from voltweave.town import location, simulated_town, town_providers
 
     async with AsyncExitStack() as stack:

@@ -14,7 +14,7 @@ import pytest
 
 from adapters.errors import RecordError, SettingError, TransientError
 from adapters.manifest import parse_manifest
-from adapters.provider import Provider, RecordMeta
+from adapters.provider import Check, Provider, RecordMeta
 from adapters.raw import RawStore
 from adapters.runner import Progress, run_provider
 from adapters.settings import AdapterSettings
@@ -52,12 +52,15 @@ class SessionMapping:
         ]
 
     def apply_many(
-        self, records: Iterable[tuple[Mapping[str, Any], RecordMeta]]
+        self, records: Iterable[tuple[Mapping[str, Any], RecordMeta]], check: Check | None = None
     ) -> list[list[dict[str, Any]] | RecordError]:
         made: list[list[dict[str, Any]] | RecordError] = []
         for record, meta in records:
             try:
-                made.append(self.apply(record, meta))
+                entities = self.apply(record, meta)
+                if check is not None:
+                    check(entities)
+                made.append(entities)
             except RecordError as error:
                 made.append(error)
         return made
@@ -72,6 +75,7 @@ def provider(**changes: Any) -> Provider:
         "source": {"protocol": "file", "format": "csv"},
         "entities": ["ChargingSession", "ChargingStation"],
         "natural_key": {"fields": ["id"], "ignore": ["row"]},
+        "validation": {"mode": "off"},
         "attribution": {"name": "Nobody"},
         "licence": {"id": "CC0-1.0"},
         "personal_data": "none",
@@ -120,7 +124,7 @@ def test_rows_become_entities_rejects_and_duplicates(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.csv", rows)
     with receiving(Receiver()) as receiver:
         run = ingest(receiver.url, tmp_path / "data", path, tenant="t1")
-    assert run.counts == Counts(records=45, entities=40, rejected=4, duplicates=1)
+    assert run.counts == Counts(records=45, entities=40, quarantined=4, duplicates=1)
     assert run.counts.balanced()
     assert {i for i in receiver.entities if ":ChargingSession:" in i} == {
         f"urn:ngsi-ld:ChargingSession:test:{n}" for n in range(40)
@@ -131,14 +135,14 @@ def test_rows_become_entities_rejects_and_duplicates(tmp_path: Path) -> None:
     assert headers["NGSILD-Tenant"] == "t1"
     assert headers["Link"].startswith("<https://w3id.org/voltweave/contexts/cim.jsonld>")
     state = AdapterState(tmp_path / "data")
-    rejects = {r.number: (r.stage, r.field, r.rule) for r in state.rejects("test.sessions")}
+    rejects = {r.number: (r.stage, r.field, r.rule) for r in state.set_aside("test.sessions")}
     assert rejects == {
         42: ("map", "kwh", "number"),
         43: ("key", "id", "natural key"),
         44: ("map", "", "mapping"),
         45: ("read", "", "columns"),
     }
-    kept = next(r for r in state.rejects("test.sessions") if r.number == 42)
+    kept = next(r for r in state.set_aside("test.sessions") if r.number == 42)
     assert json.loads(kept.record)["kwh"] == "much"
     state.close()
 
@@ -166,7 +170,7 @@ def test_a_known_key_with_other_content(tmp_path: Path, changed: str) -> None:
         assert run.counts == Counts(records=3, entities=1, updates=1, duplicates=1)
         assert energy == 2
     else:
-        assert run.counts == Counts(records=3, entities=1, rejected=2)
+        assert run.counts == Counts(records=3, entities=1, quarantined=1, duplicates=1)
         assert energy == 1
 
 
@@ -207,11 +211,12 @@ def test_entities_that_are_refused_are_kept_with_their_record(tmp_path: Path) ->
             "detail": "energy",
         }
         ingest(receiver.url, tmp_path / "data", path)
-        assert totals(tmp_path / "data") == Counts(records=12, entities=11, rejected=1)
+        assert totals(tmp_path / "data") == Counts(records=12, entities=11, quarantined=1)
         state = AdapterState(tmp_path / "data")
-        (reject,) = state.rejects("test.sessions")
+        (reject,) = state.set_aside("test.sessions")
         state.close()
-        assert (reject.number, reject.stage, reject.entity) == (5, "deliver", "urn:ngsi-ld:ChargingSession:test:4")
+        assert (reject.number, reject.stage) == (5, "deliver")
+        assert reject.reason.startswith("urn:ngsi-ld:ChargingSession:test:4: ")
         assert json.loads(reject.record)["id"] == "4"
         # The record is no duplicate once the API takes it.
         receiver.refused_items.clear()
@@ -228,7 +233,7 @@ def test_one_bad_entity_does_not_take_its_batch_along(tmp_path: Path) -> None:
         ingest(receiver.url, tmp_path / "data", path)
     assert bad not in receiver.entities
     assert len(receiver.entities) == 20
-    assert totals(tmp_path / "data") == Counts(records=20, entities=19, rejected=1)
+    assert totals(tmp_path / "data") == Counts(records=20, entities=19, quarantined=1)
 
 
 def test_an_item_that_stays_transient_is_given_up_and_kept(tmp_path: Path) -> None:
@@ -236,7 +241,7 @@ def test_an_item_that_stays_transient_is_given_up_and_kept(tmp_path: Path) -> No
     with receiving(Receiver()) as receiver:
         receiver.refused_items["urn:ngsi-ld:ChargingSession:test:1"] = {"status": 503, "title": "later"}
         ingest(receiver.url, tmp_path / "data", path, settings=QUICK.model_copy(update={"delivery_patience": 30.0}))
-    assert totals(tmp_path / "data") == Counts(records=3, entities=2, rejected=1)
+    assert totals(tmp_path / "data") == Counts(records=3, entities=2, quarantined=1)
 
 
 def test_an_api_that_takes_nothing_is_a_setting_to_put_right(tmp_path: Path) -> None:

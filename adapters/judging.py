@@ -1,0 +1,78 @@
+"""The check before the sink: entities are judged by the shapes of the model, in the mode of the provider's manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Literal
+
+import ontology
+from adapters.errors import RecordError
+from adapters.manifest import Validation
+from adapters.quarantine import ViolationError
+from ngsild.context import TermMap, compile_terms
+from ngsild.expand import expand_entity
+from ngsild.problems import Problem
+from shapes import NAMESPACE, model_shapes
+from shapes.report import as_json
+from shapes.shape import Result
+
+_VIOLATION = "Violation"
+
+
+class Judge:
+    """Judges what a mapping makes, and counts what it finds."""
+
+    def __init__(self, validation: Validation) -> None:
+        self._mode: Literal["enforce", "warn", "off"] = validation.mode
+        self._shapes = model_shapes()
+        self._terms = cim_terms()
+        self.found: Counter[tuple[str, str]] = Counter()
+        """How many results there were by rule and severity; callers take and empty it."""
+
+    def check(self, entities: Sequence[dict[str, Any]]) -> None:
+        """Judge the entities of a record.
+
+        Raises ViolationError where one breaks a rule so gravely that the record must not be delivered, and RecordError
+        where one is no NGSI-LD; neither unless the mode is enforce.
+        """
+        if self._mode == "off":
+            return
+        results = [(entity["id"], result) for entity in entities for result in self._results(entity)]
+        self.found.update((rule_name(result), result.severity) for _, result in results)
+        if self._mode == "enforce" and any(result.severity == _VIOLATION for _, result in results):
+            raise _violation(entities, results)
+
+    def _results(self, entity: dict[str, Any]) -> list[Result]:
+        try:
+            return self._shapes.judge(expand_entity(entity, self._terms, 0))
+        except Problem as problem:
+            self.found["NGSI-LD", _VIOLATION] += 1
+            if self._mode == "enforce":
+                raise RecordError(f"{entity.get('id')} is no NGSI-LD: {problem}", rule="NGSI-LD") from problem
+            return []
+
+
+@cache
+def cim_terms() -> TermMap:
+    """Return the names of the model's @context."""
+    return compile_terms([ontology.context()["@context"]])
+
+
+def rule_name(result: Result) -> str:
+    """Return the name of a result's rule, or of its shape: the IRI without the namespace of the model's own ones."""
+    return (result.rule or result.shape.strip("<>")).removeprefix(NAMESPACE)
+
+
+def _violation(entities: Sequence[dict[str, Any]], results: Sequence[tuple[str, Result]]) -> ViolationError:
+    entity_id, gravest = next(found for found in results if found[1].severity == _VIOLATION)
+    attribute = (gravest.attribute or "").rpartition("#")[2].rpartition("/")[2]
+    message = f"{entity_id}: {attribute}: {gravest.message}" if attribute else f"{entity_id}: {gravest.message}"
+    return ViolationError(
+        message,
+        field=attribute,
+        rule=rule_name(gravest),
+        entities=list(entities),
+        report=[as_json(i, result) for i, result in results],
+    )
