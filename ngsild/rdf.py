@@ -97,7 +97,7 @@ def text(value: str) -> str:
     return f'"{value.translate(_ESCAPES)}"'
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Return a number as JSON-LD reads it: 22.0 is an integer, 1e21 is none."""
     if abs(value) < _LARGE and value == int(value):
         return f'"{int(value)}"{_INTEGER}'
@@ -263,7 +263,7 @@ class _Writer:
         if isinstance(value, bool):
             return f'"{"true" if value else "false"}"{_BOOLEAN}'
         if isinstance(value, int | float):
-            return _number(value)
+            return number(value)
         return self._node(value)
 
     def _node(self, value: dict[str, Any]) -> str:

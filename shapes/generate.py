@@ -10,6 +10,9 @@ from shapes import DOCUMENT
 from shapes.document import to_document
 from shapes.oracle import shapes_graph
 from shapes.reader import read_library
+from shapes.surroundings import DOCUMENT as SURROUNDINGS
+from shapes.surroundings.document import to_document as surroundings_to_document
+from shapes.surroundings.reader import read_surroundings, surroundings_graph
 
 
 def document() -> bytes:
@@ -19,12 +22,18 @@ def document() -> bytes:
     return b"{" + b",\n".join(lists) + b"}\n"
 
 
+def surroundings_document() -> bytes:
+    """Return what belongs in the file of the shapes about surroundings: one a line."""
+    shapes = surroundings_to_document(read_surroundings(surroundings_graph()))
+    return b"[\n" + b",\n".join(map(orjson.dumps, shapes)) + b"\n]\n"
+
+
 def main() -> int:
-    """Write the file and say whether it changed."""
-    found = document()
-    changed = not DOCUMENT.exists() or DOCUMENT.read_bytes() != found
-    DOCUMENT.write_bytes(found)
-    sys.stdout.write(f"{DOCUMENT.name}: {'changed' if changed else 'not changed'}\n")
+    """Write the files and say of each whether it changed."""
+    for file, found in ((DOCUMENT, document()), (SURROUNDINGS, surroundings_document())):
+        changed = not file.exists() or file.read_bytes() != found
+        file.write_bytes(found)
+        sys.stdout.write(f"{file.name}: {'changed' if changed else 'not changed'}\n")
     return 0
 
 

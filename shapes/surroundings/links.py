@@ -1,0 +1,83 @@
+"""Constraints that compare an entity with the entities that it refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ngsild.entity import instances
+from shapes import terms
+from shapes.surroundings.facts import Surroundings, as_number, instance_of, number, targets
+from shapes.surroundings.needs import Needs
+from shapes.surroundings.shape import Constraint, Fault, SurroundingShape, term_of
+
+
+class WithinPower(Constraint):
+    """An energy (kWh) is at most what a linked power (kW) gives in `duration` + `grace` (s), times `withinPower`."""
+
+    required = ("link", "power", "duration", "grace")
+
+    def __init__(self, shape: SurroundingShape) -> None:
+        super().__init__(shape)
+        self._factor = shape.number("withinPower")
+        self._grace = shape.number("grace")
+        self._power, self._duration, self._route = shape.text("power"), shape.text("duration"), shape.route()
+        self.needs = Needs(judged=True, links=frozenset({self._route}))
+        self.triggers |= {self._duration, self._route[0]}
+
+    def faults(self, about: Surroundings) -> Iterator[Fault]:
+        duration = number(about.entity, self._duration)
+        if duration is None:
+            return
+        for other in about.along(self._route):
+            power = number(other, self._power)
+            if power is None:
+                continue
+            most = power * self._factor * (duration + self._grace) / 3.6e3
+            for value, dataset in numbers(about, self.attribute):
+                if value > most:
+                    yield Fault(term_of(value), dataset)
+
+
+class OnlyIfLinked(Constraint):
+    """A number above `onlyIfLinked`, or the boolean true, is a fault where the boolean `able` at `link` is false."""
+
+    required = ("link", "able")
+
+    def __init__(self, shape: SurroundingShape) -> None:
+        super().__init__(shape)
+        self._above = shape.number("onlyIfLinked")
+        self._able, self._route = shape.text("able"), shape.route()
+        self.needs = Needs(judged=True, links=frozenset({self._route}))
+        self.triggers |= {self._route[0]}
+
+    def faults(self, about: Surroundings) -> Iterator[Fault]:
+        if not any((instance_of(other, self._able) or {}).get("value") is False for other in about.along(self._route)):
+            return
+        for each in instances(about.entity.attributes.get(self.attribute, [])):
+            value = each.get("value")
+            found = as_number(value)
+            if value is True or (found is not None and found > self._above):
+                yield Fault(term_of(each["value"]), each.get("datasetId"))
+
+
+class OtherThan(Constraint):
+    """A Relationship names another entity than the Relationship `otherThan`."""
+
+    def __init__(self, shape: SurroundingShape) -> None:
+        super().__init__(shape)
+        self._other = shape.text("otherThan")
+        self.triggers |= {self._other}
+
+    def faults(self, about: Surroundings) -> Iterator[Fault]:
+        others = set(targets(about.entity, self._other))
+        for each in targets(about.entity, self.attribute):
+            if each in others:
+                yield Fault(terms.iri(each))
+
+
+def numbers(about: Surroundings, attribute: str) -> Iterator[tuple[float, str | None]]:
+    """Yield the instances of an attribute that are numbers, with their datasetIds."""
+    for each in instances(about.entity.attributes.get(attribute, [])):
+        value = as_number(each.get("value"))
+        if value is not None:
+            yield value, each.get("datasetId")

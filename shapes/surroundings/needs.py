@@ -1,0 +1,83 @@
+"""What rules must have at hand to judge an entity: neighbours and earlier values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+When = Literal["write", "window", "clock"]
+"""When a rule is judged: "write" with the write itself, for the last value or a linked entity is enough; "window" after
+a write, for it needs a window of samples; "clock" now and then, for time alone makes the fault."""
+WHENS: tuple[When, ...] = ("write", "window", "clock")
+
+Route = tuple[str, ...]
+"""A path of Relationships, by their IRIs (or `facts.DATASET_ID`); an empty one leads to the entity itself."""
+
+
+class Related(NamedTuple):
+    """Entities of a type that refer to something."""
+
+    type: str
+    attribute: str
+    """The Relationship by which they refer, or the Property that they share a value of."""
+    of: Route
+    """To what: to the entity itself (empty), or to what it refers to along this path. For a Property: its own IRI."""
+    overlapping: tuple[str, str] | None = None
+    """Only those whose time overlaps the entity's: the attributes of start and end. No end is an open end."""
+
+
+class SeriesNeed(NamedTuple):
+    """How much of the history of an attribute, of each datasetId, with the current instance last."""
+
+    samples: int
+    """The last so many."""
+    span: int = 0
+    """None of them older than this before the newest, in microseconds; 0 for any age."""
+    between: tuple[str, str] | None = None
+    """In place of the newest: from the last one at or before the moment in the entity's first attribute to the first
+    one at or after the moment in its second."""
+
+    def also(self, other: SeriesNeed) -> SeriesNeed:
+        """Return what serves both."""
+        span = max(self.span, other.span) if self.span and other.span else 0
+        return SeriesNeed(max(self.samples, other.samples), span, self.between or other.between)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What to read; false where there is nothing to read and nothing to judge."""
+
+    judged: bool = False
+    """Some rule applies, even if it needs nothing but the entity."""
+    links: frozenset[Route] = frozenset()
+    """Paths to follow; the entities on the way are read too."""
+    related: frozenset[Related] = frozenset()
+    series: Mapping[str, SeriesNeed] = field(default_factory=dict)
+    """By attribute of the entity."""
+    histories: Mapping[tuple[Route, str], SeriesNeed] = field(default_factory=dict)
+    """By path to linked entities (one of `links`) and their attribute."""
+
+    def __bool__(self) -> bool:
+        return self.judged
+
+
+NOTHING = Needs()
+
+
+def together(needs: Iterable[Needs]) -> Needs:
+    """Return what serves all."""
+    links: set[Route] = set()
+    related: set[Related] = set()
+    series: dict[str, SeriesNeed] = {}
+    histories: dict[tuple[Route, str], SeriesNeed] = {}
+    judged = False
+    for each in needs:
+        judged = judged or each.judged
+        links |= each.links
+        related |= each.related
+        for attribute, need in each.series.items():
+            series[attribute] = need.also(series.get(attribute, need))
+        for place, need in each.histories.items():
+            histories[place] = need.also(histories.get(place, need))
+    return Needs(judged, frozenset(links), frozenset(related), series, histories) if judged else NOTHING
