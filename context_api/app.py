@@ -43,7 +43,6 @@ from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
 from context_api.storage.url import is_postgresql
 from context_api.validation.judging import Validation
-from context_api.validation.tables import ValidationTables
 from ngsild.problems import InternalError, MethodNotAllowed, Problem
 from ontology import context, context_names, context_url, telemetry_iris
 
@@ -75,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))
     answers = KeptAnswers(store.records, settings.idempotency)
-    judging = Validation(ValidationTables(store.records), settings.validation, store.shared)
+    judging = Validation(store, settings.validation)
     quarantined = Quarantine(store.records)
     broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined)
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]

@@ -8,19 +8,21 @@ occurrences of all ids make the nth round.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from context_api.broker import Broker
 from context_api.provision import TRIES, change_of, not_found
 from context_api.storage.port import Change, Outcome, Tenant
+from context_api.validation.judging import Judged
 from ngsild.context import Terms
 from ngsild.entity import Entity
 from ngsild.expand import Fragment, Nulls, expand_entity, expand_fragment
 from ngsild.merge import MergeOptions, Update, append_attributes, merge_entity, replace_entity, update_attributes
 from ngsild.names import entity_id as checked_id
 from ngsild.problems import AlreadyExists, Conflict, Problem
+from shapes.surroundings import Surroundings
 
 Step = Callable[[Entity | None, int], "Plan"]
 """(entity as stored, moment) -> what to do about it; raises the item's Problem."""
@@ -40,8 +42,12 @@ class Plan:
     undone: Problem | None = None
 
 
-Work = tuple[tuple[int, Step], Entity | None]
-"""((position, step), entity as stored)"""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan that has a change."""
+
+    change: Change
+    undone: Problem | None
 
 
 @dataclass(slots=True)
@@ -102,13 +108,13 @@ async def run_steps(
     broker: Broker, tenant: Tenant, steps: dict[int, Step], result: BatchResult, blind: bool = False
 ) -> None:
     """Carry out steps on different entities, by their positions in the result, and say there what became of them."""
+    about: dict[int, Surroundings | None] = {}
     for _ in range(TRIES):
         found = [None] * len(steps) if blind else await broker.store.read(tenant, [result.ids[p] for p in steps])
-        plans: dict[int, Plan] = {}
-        for some in _turns(list(zip(steps.items(), found, strict=True))):
-            plans |= _plan(broker, tenant, some, broker.now(), result)
-            await asyncio.sleep(0)
-        changes = {position: plan.change for position, plan in plans.items() if plan.change is not None}
+        plans = _plan(steps, found, broker.now(), result)
+        judged = await broker.validation.judge(tenant, [plan.change for plan in plans.values()])
+        about |= {position: each.about for position, each in zip(plans, judged, strict=True)}
+        changes = {p: each.change for p, each in zip(plans, judged, strict=True) if _is_accepted(each, p, result)}
         outcomes = await broker.store.write(tenant, list(changes.values())) if changes else []
         for (position, change), outcome in zip(changes.items(), outcomes, strict=True):
             if outcome is Outcome.EXISTS and blind:
@@ -118,23 +124,32 @@ async def run_steps(
         steps = {p: s for p, s in steps.items() if p not in result.done and p not in result.errors}
         if not steps:
             return
-    await _run_locked(broker, tenant, steps, result)
+    await _run_locked(broker, tenant, steps, about, result)
 
 
-async def _run_locked(broker: Broker, tenant: Tenant, steps: dict[int, Step], result: BatchResult) -> None:
-    """Do the same with no other write in between."""
-    plans: dict[int, Plan] = {}
+async def _run_locked(
+    broker: Broker,
+    tenant: Tenant,
+    steps: dict[int, Step],
+    about: dict[int, Surroundings | None],
+    result: BatchResult,
+) -> None:
+    """Do the same with no other write in between; `about` is what surrounded the entities a moment ago."""
+    plans: dict[int, Planned] = {}
 
     def compute(found: Sequence[Entity | None]) -> list[Change]:
-        plans.update(_plan(broker, tenant, list(zip(steps.items(), found, strict=True)), broker.now(), result))
-        return [plan.change for plan in plans.values() if plan.change is not None]
+        planned = _plan(steps, found, broker.now(), result)
+        judged = {p: broker.validation.judge_again(tenant, plan.change, about.get(p)) for p, plan in planned.items()}
+        changes = {p: each.change for p, each in judged.items() if _is_accepted(each, p, result)}
+        plans.update({position: planned[position] for position in changes})
+        return list(changes.values())
 
     await broker.store.write_locked(tenant, [result.ids[p] for p in steps], compute)
     for position, plan in plans.items():
         _settle(result, position, plan)
 
 
-def _settle(result: BatchResult, position: int, plan: Plan) -> None:
+def _settle(result: BatchResult, position: int, plan: Plan | Planned) -> None:
     if plan.undone is not None:
         result.errors[position] = plan.undone
         return
@@ -143,27 +158,26 @@ def _settle(result: BatchResult, position: int, plan: Plan) -> None:
         result.created.add(position)
 
 
-def _turns(work: list[Work]) -> Iterator[list[Work]]:
-    """Yield work in pieces between which other requests have their turn."""
-    for start in range(0, len(work), ITEMS_A_TURN):
-        yield work[start : start + ITEMS_A_TURN]
+def _is_accepted(judged: Judged, position: int, result: BatchResult) -> bool:
+    """Tell whether a change may be stored; say in the result why not."""
+    if judged.refusal is not None:
+        result.errors[position] = judged.refusal
+    return judged.refusal is None
 
 
-def _plan(broker: Broker, tenant: Tenant, work: list[Work], now: int, result: BatchResult) -> dict[int, Plan]:
-    """Return what steps make of entities, judged; problems and steps with nothing to do are settled at once."""
-    plans: dict[int, Plan] = {}
-    for (position, step), before in work:
+def _plan(steps: dict[int, Step], found: Sequence[Entity | None], now: int, result: BatchResult) -> dict[int, Planned]:
+    """Return what the steps make of the entities; problems and steps with nothing to do are settled at once."""
+    plans: dict[int, Planned] = {}
+    for (position, step), before in zip(steps.items(), found, strict=True):
         try:
             plan = step(before, max(now, before.modified_at) if before is not None else now)
-            if plan.change is not None:
-                plan = Plan(broker.validation.judged(tenant, plan.change), plan.undone)
         except Problem as problem:
             result.errors[position] = problem
             continue
         if plan.change is None:
             _settle(result, position, plan)
         else:
-            plans[position] = plan
+            plans[position] = Planned(plan.change, plan.undone)
     return plans
 
 

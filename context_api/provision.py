@@ -33,6 +33,7 @@ from ngsild.problems import AlreadyExists, Problem, ResourceNotFound
 from ngsild.query import HasType
 from ngsild.query.types import has_type
 from ngsild.simplified import expand_simplified
+from shapes.surroundings import Surroundings
 
 Compute = Callable[[Entity, int], Update]
 """(entity as stored, moment) -> what becomes of it."""
@@ -61,7 +62,8 @@ def not_found(entity_id: str) -> ResourceNotFound:
 async def create_entity(broker: Broker, tenant: Tenant, entity: Entity) -> None:
     """Create Entity (clause 5.6.1)."""
     change = Change(entity.id, None, entity, entity.created_at, "createEntity", frozenset(entity.attributes))
-    [outcome] = await broker.store.write(tenant, [broker.validation.judged(tenant, change)])
+    [judged] = await broker.validation.judge(tenant, [change])
+    [outcome] = await broker.store.write(tenant, [judged.accepted()])
     if outcome is not Outcome.DONE:
         raise AlreadyExists(f"{entity.id}: the entity exists")
 
@@ -78,6 +80,7 @@ def _addressed(found: Entity | None, target: Target) -> Entity:
 async def change_entity(broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute) -> Update:
     """Read an entity, compute what becomes of it and write that; again when another write came between."""
     entity_id = target.entity_id
+    about: Surroundings | None = None
     for _ in range(TRIES):
         [found] = await broker.store.read(tenant, [entity_id])
         before = _addressed(found, target)
@@ -86,16 +89,20 @@ async def change_entity(broker: Broker, tenant: Tenant, target: Target, operatio
         change = change_of(before, update, now, operation)
         if change is None:
             return update
-        [outcome] = await broker.store.write(tenant, [broker.validation.judged(tenant, change)])
+        [judged] = await broker.validation.judge(tenant, [change])
+        about = judged.about
+        [outcome] = await broker.store.write(tenant, [judged.accepted()])
         if outcome is Outcome.DONE:
             return update
         if outcome is Outcome.MISSING:
             raise not_found(entity_id)
-    return await _change_locked(broker, tenant, target, operation, compute)
+    return await _change_locked(broker, tenant, target, operation, compute, about)
 
 
-async def _change_locked(broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute) -> Update:
-    """Do the same with no other write in between."""
+async def _change_locked(
+    broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute, about: Surroundings | None
+) -> Update:
+    """Do the same with no other write in between; `about` is what surrounded the entity a moment ago."""
     updates: list[Update | Problem] = []
 
     def changes(found: Sequence[Entity | None]) -> list[Change]:
@@ -104,7 +111,7 @@ async def _change_locked(broker: Broker, tenant: Tenant, target: Target, operati
             now = max(broker.now(), before.modified_at)
             update = compute(before, now)
             change = change_of(before, update, now, operation)
-            judged = [] if change is None else [broker.validation.judged(tenant, change)]
+            judged = [] if change is None else [broker.validation.judge_again(tenant, change, about).accepted()]
         except Problem as problem:
             updates.append(problem)
             return []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -12,8 +12,9 @@ import structlog
 
 from context_api.intervals import every
 from context_api.settings import ValidationSettings
-from context_api.storage.port import Change, Duplicate, Tenant
+from context_api.storage.port import Change, Duplicate, Store, Tenant
 from context_api.validation.documents import ShapeDocument, read_document
+from context_api.validation.gathering import Asked, gather, surrounded_again
 from context_api.validation.modes import Mode, TenantModes
 from context_api.validation.tables import Stored, ValidationTables
 from ngsild.entity import Entity
@@ -23,25 +24,44 @@ from shapes import model_shapes
 from shapes.compiler import Shapes
 from shapes.report import as_json, as_line, rule_of
 from shapes.shape import Result
+from shapes.surroundings import Surroundings, model_surroundings
 from shapes.terms import iri
 
 log = structlog.get_logger(__name__)
 
 _REFRESH_SECONDS = 1.0
+#: Changes that are judged before other requests have their turn: some ten milliseconds.
+_A_TURN = 250
 _CONFORMS = "[]"
 #: What stands for a value that RDF cannot express, and so no shape can judge.
 _INEXPRESSIBLE = "https://w3id.org/voltweave/shapes#Inexpressible"
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A change with what was found in its entity."""
+
+    change: Change
+    refusal: BadRequestData | None = None
+    """Why it must not be stored: the mode is enforce, and it brings in a violation, or names the attribute of one."""
+    about: Surroundings | None = None
+    """What it was judged by beside the entity itself."""
+
+    def accepted(self) -> Change:
+        """Return the change; raise what refuses it."""
+        if self.refusal is not None:
+            raise self.refusal
+        return self.change
+
+
 class Validation:
     """Judges changes by the shapes of the model and of their tenant."""
 
-    def __init__(self, tables: ValidationTables, settings: ValidationSettings, shared: bool) -> None:
-        """`shared` says that other processes may change what is stored."""
-        self._tables = tables
+    def __init__(self, store: Store, settings: ValidationSettings) -> None:
+        self._store = store
+        self._tables = ValidationTables(store.records)
         self._settings = settings
         self._default = Mode(settings.validation)
-        self._shared = shared
         self._stored = Stored({}, {})
         self._seen = -1
         self._shapes: dict[int, Shapes] = {}
@@ -51,7 +71,7 @@ class Validation:
         """Load what is stored and, where others may change it, look for changes from then on."""
         await self._tables.start()
         await self.refresh()
-        if self._shared:
+        if self._store.shared:
             self._task = asyncio.create_task(
                 every(_REFRESH_SECONDS, self.refresh, "modes and shapes are out of step with the database")
             )
@@ -134,28 +154,52 @@ class Validation:
 
     # Judging
 
-    def judged(self, tenant: Tenant, change: Change) -> Change:
-        """Return a change with what was found in its entity.
+    async def judge(self, tenant: Tenant, changes: Sequence[Change]) -> list[Judged]:
+        """Judge changes of different entities, also by their surroundings where the mode is enforce."""
+        asked = {at: each for at, change in enumerate(changes) if (each := self._asked(tenant, change)) is not None}
+        about: dict[int, Surroundings] = {}
+        if asked:
+            # What is written together may refer to each other.
+            beside = {change.after.id: change.after for change in changes if change.after is not None}
+            found = await gather(self._store, tenant, list(asked.values()), max(changes[at].at for at in asked), beside)
+            about = dict(zip(asked, found, strict=True))
+        judged: list[Judged] = []
+        for at, change in enumerate(changes):
+            if at and at % _A_TURN == 0:
+                await asyncio.sleep(0)
+            judged.append(self.judge_again(tenant, change, about.get(at)))
+        return judged
 
-        Raises:
-            BadRequestData: the mode is enforce, and the change brings in a violation, or names the attribute of one.
-        """
+    def _asked(self, tenant: Tenant, change: Change) -> Asked | None:
+        """Return what must be read before a change can be refused; what is stored anyway is looked at afterwards."""
+        after = change.after
+        if after is None or after is change.before or self.mode(tenant, after.types) is not Mode.ENFORCE:
+            return None
+        needs = model_surroundings().needs(after.types, change.touched)
+        return Asked(after, needs, change.touched) if needs else None
+
+    def mode(self, tenant: Tenant, types: Iterable[str]) -> Mode:
+        """Return how entities of these types are judged."""
+        modes = self._stored.modes.get(tenant.id)
+        return self._default if modes is None else modes.of(types, self._default)
+
+    def judge_again(self, tenant: Tenant, change: Change, about: Surroundings | None) -> Judged:
+        """Judge a change with the surroundings that its entity had a moment ago."""
         after = change.after
         if after is None or after is change.before:
-            return change
-        modes = self._stored.modes.get(tenant.id)
-        mode = self._default if modes is None else modes.of(after.types, self._default)
+            return Judged(change)
+        mode = self.mode(tenant, after.types)
         if mode is Mode.OFF:
-            return change
+            return Judged(change)
         shapes = self._shapes.get(tenant.id) or model_shapes()
         results = _results(shapes, after)
-        if not results:
-            return replace(change, report=_CONFORMS)
-        if mode is Mode.ENFORCE:
+        if mode is Mode.ENFORCE and (results or about is not None):
             refused = _refused(shapes, change, results)
+            if about is not None:
+                refused = [*refused, *_refused_around(change, surrounded_again(about, after))]
             if refused:
-                raise self._refusal(after, refused)
-        return replace(change, report=self._report(results))
+                return Judged(change, self._refusal(after, refused), about)
+        return Judged(replace(change, report=self._report(results) if results else _CONFORMS), None, about)
 
     def _report(self, results: Sequence[Result]) -> str:
         kept = [_compact(result) for result in results[: self._settings.max_report]]
@@ -204,6 +248,16 @@ def _refused(shapes: Shapes, change: Change, results: Sequence[Result]) -> list[
     known = {_place(result) for result in _results(shapes, before)}
     kept = {_place(result) for result in old} & known
     return [result for result in violations if result.attribute in change.touched or _place(result) not in kept]
+
+
+def _refused_around(change: Change, about: Surroundings) -> list[Result]:
+    """Return the same of what the surroundings of the entity make a violation."""
+    violations = [result for result in model_surroundings().judge(about) if result.severity == "Violation"]
+    before = change.before
+    if before is None or all(result.attribute in change.touched for result in violations):
+        return violations
+    known = {_place(result) for result in model_surroundings().judge(surrounded_again(about, before))}
+    return [result for result in violations if result.attribute in change.touched or _place(result) not in known]
 
 
 def _place(result: Result) -> tuple[Any, ...]:

@@ -1,0 +1,222 @@
+"""What surrounds entities, read for the rules that ask for it: neighbours, relatives and earlier values.
+
+Many entities are served together: a statement for each step of their links, for each kind of relative, and for history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from context_api.storage.codec import decode
+from context_api.storage.port import Past, Span, Store, Tenant
+from ngsild.entity import Entity, instances
+from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
+from ngsild.query.ast import And, Compare, Equal, Moment, Node, Path, Text
+from shapes.surroundings import Needs, Related, Route, Sample, SeriesNeed, Surroundings
+from shapes.surroundings.facts import Series, SeriesKey, as_sample, instance_of, moment, targets
+
+#: Entities that one entity may refer to, and that may refer to it, which are read; rules see no more of them.
+_MOST_LINKED, _MOST_RELATED = 200, 500
+#: Samples of an attribute, beside those that a rule asks for: what came in with one write, or several.
+_MOST_NEW = 200
+_MOST_BETWEEN = 10_000
+_DAY = 86_400_000_000
+#: What lasts longer, such as a session, is at fault for that alone.
+_LONGEST = 14 * _DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An entity whose surroundings are asked for."""
+
+    entity: Entity
+    needs: Needs
+    changed: frozenset[str]
+    new_from: int | None = None
+    """Samples that writes of this version of the entity or a later one brought are new; None: only what is not stored
+    yet."""
+
+
+async def gather(
+    store: Store, tenant: Tenant, asked: Sequence[Asked], now: int, beside: Mapping[str, Entity] | None = None
+) -> list[Surroundings]:
+    """Return the surroundings of entities, in their order; `beside` is what is written with them, by id."""
+    linked = await _linked(store, tenant, asked, dict(beside or {}))
+    related = [await _related(store, tenant, each, neighbours) for each, neighbours in zip(asked, linked, strict=True)]
+    series, histories = await _series(store, tenant, asked, linked, now)
+    return [
+        Surroundings(
+            each.entity,
+            now,
+            each.changed,
+            linked[at],
+            related[at],
+            {key: samples for key, (samples, _) in series[at].items()},
+            histories[at],
+            _since(series[at].values()),
+        )
+        for at, each in enumerate(asked)
+    ]
+
+
+def surrounded_again(about: Surroundings, entity: Entity) -> Surroundings:
+    """Return the same surroundings of the entity as it became meanwhile."""
+    series = dict(about.series)
+    for attribute in {attribute for attribute, _ in series}:
+        for instance in instances(entity.attributes.get(attribute, [])):
+            key, current = (attribute, instance.get("datasetId")), as_sample(instance)
+            if current is not None:
+                series[key] = [each for each in series.get(key, []) if each.time < current.time] + [current]
+    return replace(about, entity=entity, series=series)
+
+
+# Links
+
+
+async def _linked(
+    store: Store, tenant: Tenant, asked: Sequence[Asked], known: dict[str, Entity | None]
+) -> list[dict[str, Entity]]:
+    """Follow the links of all entities, step by step."""
+    known |= {each.entity.id: each.entity for each in asked}
+    linked: list[dict[str, Entity]] = [{} for _ in asked]
+    routes = [sorted(each.needs.links | {related.of for related in each.needs.related}) for each in asked]
+    for depth in range(1, max((len(route) for those in routes for route in those), default=0) + 1):
+        wanted = [
+            list(dict.fromkeys(i for route in those if len(route) >= depth for i in _ends(each, found, route[:depth])))
+            for each, those, found in zip(asked, routes, linked, strict=True)
+        ]
+        unread = list(dict.fromkeys(i for ids in wanted for i in ids if i not in known))
+        known |= dict(zip(unread, await store.read(tenant, unread), strict=True)) if unread else {}
+        for ids, found in zip(wanted, linked, strict=True):
+            for each_id in ids:
+                entity = known[each_id]
+                if entity is not None and len(found) < _MOST_LINKED:
+                    found[each_id] = entity
+    return linked
+
+
+def _ends(asked: Asked, linked: Mapping[str, Entity], route: Route) -> Iterable[str]:
+    """Yield the ids at the end of a route whose entities before it have been read."""
+    entities = [asked.entity]
+    for step in route[:-1]:
+        entities = [linked[i] for entity in entities for i in targets(entity, step) if i in linked]
+    return (i for entity in entities for i in targets(entity, route[-1]))
+
+
+# Relatives
+
+
+async def _related(
+    store: Store, tenant: Tenant, asked: Asked, linked: Mapping[str, Entity]
+) -> dict[tuple[str, str], list[Entity]]:
+    found: dict[tuple[str, str], list[Entity]] = {}
+    for related in sorted(asked.needs.related):
+        condition = _tie(asked, related, linked)
+        if condition is None:
+            continue
+        if related.overlapping is not None:
+            condition = And((condition, _overlap(asked.entity, *related.overlapping)))
+        query = EntityQuery((Selector(types=HasType((frozenset({related.type}),))),), q=condition)
+        page = await store.query(tenant, query, EVERYTHING, _MOST_RELATED, 0, False)
+        entities = {entity.id: entity for entity in map(decode, page.rows)}
+        together = found.setdefault((related.type, related.attribute), [])
+        together += [entity for entity in entities.values() if entity.id not in {each.id for each in together}]
+    return found
+
+
+def _tie(asked: Asked, related: Related, linked: Mapping[str, Entity]) -> Node | None:
+    """Return the condition that ties relatives to an entity, None where it has nothing to be tied by."""
+    path = Path(related.attribute)
+    if not related.of:
+        return Equal(path, (Text(asked.entity.id),))
+    if related.of == (related.attribute,):
+        instance = instance_of(asked.entity, related.attribute)
+        value = None if instance is None else instance.get("value", instance.get("object"))
+        return Equal(path, (Text(value),)) if isinstance(value, str) else None
+    ids = sorted(set(_ends(asked, linked, related.of)))[:_MOST_LINKED]
+    return Equal(path, tuple(map(Text, ids))) if ids else None
+
+
+def _overlap(entity: Entity, start: str, end: str) -> Node:
+    """Return the condition of what may overlap an entity in time: the rule itself looks at the ends."""
+    begins, ends = moment(entity, start), moment(entity, end)
+    terms: list[Node] = []
+    if ends is not None:
+        terms.append(Compare(Path(start), "<=", Moment(ends)))
+    if begins is not None:
+        terms.append(Compare(Path(start), ">=", Moment(begins - _LONGEST)))
+    return And(tuple(terms))
+
+
+# History
+
+_Found = dict[SeriesKey, tuple[Series, int | None]]
+"""Samples, and since when they are new."""
+
+
+async def _series(
+    store: Store, tenant: Tenant, asked: Sequence[Asked], linked: Sequence[Mapping[str, Entity]], now: int
+) -> tuple[list[_Found], list[dict[str, dict[SeriesKey, Series]]]]:
+    """Return the samples of the entities, and those of entities that they refer to, by id."""
+    spans: list[Span] = []
+    places: list[tuple[int, Entity, str]] = []
+    for at, each in enumerate(asked):
+        wanted = [(each.entity, attribute, need) for attribute, need in each.needs.series.items()]
+        for (route, attribute), need in each.needs.histories.items():
+            ids = _ends(each, linked[at], route) if route else [each.entity.id]
+            wanted += [(linked[at][i], attribute, need) for i in dict.fromkeys(ids) if i in linked[at]]
+        for entity, attribute, need in wanted:
+            places.append((at, entity, attribute))
+            spans.append(_span(each.entity, entity, attribute, need, now))
+    series: list[_Found] = [{} for _ in asked]
+    histories: list[dict[str, dict[SeriesKey, Series]]] = [{} for _ in asked]
+    history = await store.history(tenant, spans) if spans else []
+    for (at, entity, attribute), past in zip(places, history, strict=True):
+        found = _samples(entity, attribute, past, asked[at].new_from)
+        if entity is asked[at].entity:
+            series[at] |= found
+        else:
+            histories[at].setdefault(entity.id, {}).update({key: samples for key, (samples, _) in found.items()})
+    return series, histories
+
+
+def _span(subject: Entity, entity: Entity, attribute: str, need: SeriesNeed, now: int) -> Span:
+    if need.between is not None:
+        begins, ends = (moment(subject, each) for each in need.between)
+        since = (now if begins is None else begins) - _DAY
+        return Span(entity.id, attribute, since, (now if ends is None else ends) + _DAY, _MOST_BETWEEN)
+    since = 0 if need.span == 0 else now - need.span - _DAY
+    return Span(entity.id, attribute, since, now + _DAY, need.samples + _MOST_NEW)
+
+
+def _samples(entity: Entity, attribute: str, past: Sequence[Past], new_from: int | None) -> _Found:
+    """Return samples by datasetId; the current instance is among them although it is not stored yet."""
+    found: _Found = {}
+    for each in past:
+        sample = _sample(each.time, orjson.loads(each.instance))
+        if sample is None:
+            continue
+        key = attribute, each.dataset
+        samples, since = found.get(key, ([], None))
+        samples.append(sample)
+        is_new = new_from is not None and each.version >= new_from
+        found[key] = samples, each.time - 1 if since is None and is_new else since
+    for instance in instances(entity.attributes.get(attribute, [])):
+        current = as_sample(instance)
+        key = attribute, instance.get("datasetId")
+        samples, since = found.get(key, ([], None))
+        if current is not None and (not samples or samples[-1].time < current.time):
+            found[key] = [*samples, current], current.time - 1 if since is None else since
+    return found
+
+
+def _sample(time: int, instance: Mapping[str, object]) -> Sample | None:
+    value = instance.get("value", instance.get("object"))
+    return Sample(time, value, instance) if isinstance(value, int | float | str) else None
+
+
+def _since(found: Iterable[tuple[Series, int | None]]) -> int | None:
+    return min((since for _, since in found if since is not None), default=None)
