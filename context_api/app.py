@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from context_api.answers import problem_answer
 from context_api.broker import Broker
+from context_api.change_log import Consumer, serve
 from context_api.contexts.registry import ContextRegistry
 from context_api.contexts.storage import ContextStore
 from context_api.front import Front
@@ -25,6 +26,7 @@ from context_api.leases import Leases
 from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
 from context_api.outage import Outage
+from context_api.quality.consumer import quality_consumer
 from context_api.quarantine.records import Quarantine
 from context_api.routes import (
     discovery,
@@ -115,7 +117,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             leases = Leases(broker.store.records)
             stack.push_async_callback(leases.release)
             stack.push_async_callback(_cancel, asyncio.create_task(run_jobs(broker, leases)))
+            quality = serve(_quality(broker), broker.store, leases, broker.outage)
+            stack.push_async_callback(_cancel, asyncio.create_task(quality))
         yield
+
+
+def _quality(broker: Broker) -> Consumer:
+    return quality_consumer(broker.store, broker.settings.validation.max_report)
 
 
 def _has_role(settings: Settings, role: str) -> bool:

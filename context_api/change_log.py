@@ -27,7 +27,7 @@ Receive = Callable[[Sequence[LoggedChange]], Awaitable[Sequence[Statement]]]
 """Deals with changes, some of them perhaps a second time; returns statements to carry out with the move past them."""
 
 #: Changes that a consumer gets at once.
-_BATCH = 1_000
+_BATCH = 500
 #: After a wake more is awaited, so that many writes make one batch.
 _GATHER_SECONDS = 0.05
 #: Wakes can be missed.

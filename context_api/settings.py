@@ -28,8 +28,8 @@ class ServerSettings(_Settings):
     roles: str = Field(
         "api,jobs",
         pattern=r"^(api|jobs)(,(api|jobs))*$",
-        description="What a process does, comma separated: api answers requests, jobs sweeps what has expired and "
-        "rolls up sums (one process of a database at a time).",
+        description="What a process does, comma separated: api answers requests, jobs sweeps what has expired, "
+        "rolls up sums and keeps issues of data quality (one process of a database at a time).",
     )
     public_url: str | None = Field(None, description="Base URL that clients see, used in Link and Location headers.")
 
