@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
 from adapters.errors import AdapterError, PermanentError, RecordError, TransientError
 from adapters.intake import Batch, Held, KeyReader, Record, Row
 from adapters.manifest import Manifest
-from adapters.quarantine import Finding, Outcome, Quarantined, record_id
+from adapters.quarantine import Finding, Outcome, Quarantined, local_name, record_id, rule_of
 from adapters.retry import BackOff
 from adapters.sink import Entity, ItemResult, Sink
 from adapters.state import AdapterState, Counts, Replayed, Settled, Spooled
@@ -233,9 +234,10 @@ class _Outcome:
     def _finding(self, number: int) -> Finding:
         """Return why the API refused entities of a row."""
         refused = self._refused[number]
-        report = [{"entity": each.entity_id, "severity": "Violation", "message": str(each.error)} for each in refused]
-        reason = f"{refused[0].entity_id}: {refused[0].error}"
-        return Finding("deliver", "", "", reason, self._batch.rows[number].entities, report)
+        report = [result for each in refused for result in _report(each)]
+        first, reason = report[0], f"{refused[0].entity_id}: {refused[0].error}"
+        entities = self._batch.rows[number].entities
+        return Finding("deliver", local_name(first.get("attribute")), rule_of(first), reason, entities, report)
 
     def _seen(self, record: Record) -> dict[bytes, bytes]:
         return {self._keys.key(record): self._keys.content(record)}
@@ -248,6 +250,12 @@ class _Outcome:
         except RecordError:
             pass
         return {bytes.fromhex(held.id): b""}
+
+
+def _report(refused: ItemResult) -> Sequence[dict[str, Any]]:
+    """Return the validation results of an entity, or else one that says why it was refused."""
+    told = refused.error.report if isinstance(refused.error, PermanentError) else ()
+    return told or [{"entity": refused.entity_id, "severity": "Violation", "message": str(refused.error)}]
 
 
 def _is_replay(row: Row) -> bool:

@@ -13,6 +13,9 @@ The class decides what the runner does: it waits and tries again, it sets the re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class AdapterError(Exception):
     """An adapter could not do its work."""
@@ -30,7 +33,14 @@ class TransientError(AdapterError):
 
 
 class PermanentError(AdapterError):
-    """Trying again changes nothing."""
+    """Trying again changes nothing.
+
+    `report` holds the results of the validation of an entity that the API refused, where it sent them.
+    """
+
+    def __init__(self, message: str, *, report: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class ManifestError(PermanentError):

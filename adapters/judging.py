@@ -10,11 +10,11 @@ from typing import Any, Literal
 import ontology
 from adapters.errors import RecordError
 from adapters.manifest import Validation
-from adapters.quarantine import ViolationError
+from adapters.quarantine import ViolationError, local_name, rule_name, rule_of
 from ngsild.context import TermMap, compile_terms
 from ngsild.expand import expand_entity
 from ngsild.problems import Problem
-from shapes import NAMESPACE, model_shapes
+from shapes import model_shapes
 from shapes.report import as_json
 from shapes.shape import Result
 
@@ -40,7 +40,7 @@ class Judge:
         if self._mode == "off":
             return
         results = [(entity["id"], result) for entity in entities for result in self._results(entity)]
-        self.found.update((rule_name(result), result.severity) for _, result in results)
+        self.found.update((rule_name(result.rule or result.shape), result.severity) for _, result in results)
         if self._mode == "enforce" and any(result.severity == _VIOLATION for _, result in results):
             raise _violation(entities, results)
 
@@ -60,19 +60,10 @@ def cim_terms() -> TermMap:
     return compile_terms([ontology.context()["@context"]])
 
 
-def rule_name(result: Result) -> str:
-    """Return the name of a result's rule, or of its shape: the IRI without the namespace of the model's own ones."""
-    return (result.rule or result.shape.strip("<>")).removeprefix(NAMESPACE)
-
-
 def _violation(entities: Sequence[dict[str, Any]], results: Sequence[tuple[str, Result]]) -> ViolationError:
-    entity_id, gravest = next(found for found in results if found[1].severity == _VIOLATION)
-    attribute = (gravest.attribute or "").rpartition("#")[2].rpartition("/")[2]
-    message = f"{entity_id}: {attribute}: {gravest.message}" if attribute else f"{entity_id}: {gravest.message}"
-    return ViolationError(
-        message,
-        field=attribute,
-        rule=rule_name(gravest),
-        entities=list(entities),
-        report=[as_json(i, result) for i, result in results],
-    )
+    # The gravest result of each entity comes first; that of the first entity with a violation is told.
+    report = sorted((as_json(i, result) for i, result in results), key=lambda found: found["severity"] != _VIOLATION)
+    gravest = report[0]
+    attribute = local_name(gravest.get("attribute"))
+    message = f"{gravest['entity']}: {attribute}: {gravest['message']}"
+    return ViolationError(message, field=attribute, rule=rule_of(gravest), entities=list(entities), report=report)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from adapters.errors import ManifestError, SettingError
 from adapters.sources.files import FileOptions
@@ -74,6 +74,12 @@ class Validation(_Part):
         description="enforce: a record whose entities have a Violation goes to quarantine as a whole; warn: it is"
         " delivered all the same, and counted; off: nothing is judged.",
     )
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _off_in_yaml(cls, value: object) -> object:
+        # YAML 1.1 reads a bare `off` as false.
+        return "off" if value is False else value
 
 
 class Schedule(_Part):

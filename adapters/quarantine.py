@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from adapters.errors import RecordError
+from shapes import NAMESPACE
 
 Record = Mapping[str, Any]
 _ID_BYTES = 16
@@ -151,6 +152,21 @@ class Outcome:
         if self.version is not None:
             found["version"] = self.version
         return found if self.finding is None else found | {"finding": self.finding.as_json()}
+
+
+def rule_of(result: Mapping[str, Any]) -> str:
+    """Return the name of the rule, or else of the shape, of a result as a report has it."""
+    return rule_name(str(result.get("rule") or result.get("shape") or ""))
+
+
+def rule_name(iri: str) -> str:
+    """Return the name of a rule or shape: its IRI, without the namespace of the model's own ones."""
+    return iri.strip("<>").removeprefix(NAMESPACE)
+
+
+def local_name(iri: object) -> str:
+    """Return the last part of an attribute's IRI, nothing for none."""
+    return iri.rpartition("#")[2].rpartition("/")[2] if isinstance(iri, str) else ""
 
 
 def record_id(*parts: str | bytes) -> str:

@@ -96,7 +96,7 @@ class HttpSink:
             return await self._item_results(batch, response, tenant, mode)
         error = self._refusal(response, "does not take entities")
         if len(batch) == 1:
-            return [_result(batch[0]["id"], status, error, mode)]
+            return [_result(batch[0]["id"], status, error, mode, _results(_document(response)))]
         half = len(batch) // 2
         return await self.deliver(batch[:half], tenant, mode) + await self.deliver(batch[half:], tenant, mode)
 
@@ -117,7 +117,7 @@ class HttpSink:
                 results += await self.deliver([entity], tenant, mode)
             else:
                 status = int(problem.get("status") or 400)
-                results.append(_result(entity["id"], status, _problem_text(problem), mode))
+                results.append(_result(entity["id"], status, _problem_text(problem), mode, _results(problem)))
         return results
 
     async def quarantine(self, records: Sequence[dict[str, Any]], tenant: str | None) -> list[ItemResult]:
@@ -211,21 +211,35 @@ def _failures(response: httpx.Response) -> dict[str, dict[str, Any]]:
         raise TransientError(f"{response.url} sent a 207 that is no batch result: {error!r}") from error
 
 
-def _result(entity_id: str, status: int, error: str, mode: WriteMode) -> ItemResult:
+def _result(
+    entity_id: str, status: int, error: str, mode: WriteMode, report: Sequence[dict[str, Any]] = ()
+) -> ItemResult:
     if status == 409 and mode == "create":
         return ItemResult(entity_id)
     if status in TRANSIENT_STATUS:
         return ItemResult(entity_id, TransientError(error))
-    return ItemResult(entity_id, PermanentError(error))
+    return ItemResult(entity_id, PermanentError(error, report=report))
+
+
+def _results(problem: Any) -> list[dict[str, Any]]:
+    """Return the results of the validation report that a problem holds."""
+    report = problem.get("validationReport") if isinstance(problem, dict) else None
+    results = report.get("results") if isinstance(report, dict) else None
+    return [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
 
 
 def _problem(response: httpx.Response) -> str:
-    try:
-        problem = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        problem = None
+    problem = _document(response)
     text = _problem_text(problem) if isinstance(problem, dict) else response.text[:200]
     return f"{response.status_code} {text}".rstrip()
+
+
+def _document(response: httpx.Response) -> Any:
+    """Return the JSON of an answer, None where it is none."""
+    try:
+        return orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _problem_text(problem: dict[str, Any]) -> str:

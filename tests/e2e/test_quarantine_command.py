@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.providers import FOLDER
 from tests.platform import ENVIRONMENT, Broker, broker
 
 HEADER = (
@@ -170,6 +172,25 @@ def test_a_running_adapter_replays_at_its_next_round(tmp_path: Path, platform: B
         following.communicate()
     assert "5 rows = 3 entities + 2 quarantined" in output
     assert "1 replayed from quarantine" in output
+
+
+def test_what_the_server_refuses_comes_to_quarantine_with_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: Path
+) -> None:
+    own = tmp_path / "providers" / STREAM
+    shutil.copytree(FOLDER / STREAM, own)
+    with (own / "manifest.yaml").open("a", encoding="utf-8") as manifest:
+        manifest.write("validation: {mode: off}\n")
+    monkeypatch.setenv("VOLTWEAVE_PROVIDERS", str(own.parent))
+    monkeypatch.setenv("VOLTWEAVE_VALIDATION", "enforce")
+    with broker(tmp_path / "broker") as platform:
+        assert "5 rows = 2 entities + 3 quarantined" in ingest(tmp_path, platform, sample)
+        [refused] = [each for each in quarantined(tmp_path, platform) if each["stage"] == "deliver"]
+        assert (refused["number"], refused["field"]) == (3, "energyDelivered")
+        whole = httpx.get(f"{platform.url}/quarantine/{refused['id']}").json()
+        assert whole["report"][0]["severity"] == "Violation"
+        assert whole["report"][0]["rule"].endswith(refused["rule"])
+        assert sessions(platform).keys() == {1, 4}
 
 
 def _until(condition: Any) -> None:

@@ -14,7 +14,7 @@ from ngsild.rdf import n_triples
 from shapes import NAMESPACE, model_rules, terms
 from shapes.generate import surroundings_document
 from shapes.shape import Result
-from shapes.surroundings import DOCUMENT, SurroundingShapes, Surroundings, graph, model_surroundings
+from shapes.surroundings import DOCUMENT, Surroundings, SurroundingShapes, graph, model_surroundings
 from shapes.surroundings.components import CONSTRAINTS
 from shapes.surroundings.reader import surroundings_graph
 from shapes.surroundings.shape import SurroundingShape, component_iri
