@@ -15,8 +15,10 @@ from ngsild.context import core_terms
 from ngsild.entity import VALUE_MEMBERS
 from ngsild.rdf import COORDINATES, FIRST, PREDICATES, REST, XSD, is_plain_name
 from shapes import terms
-from shapes.engine import expression
-from shapes.shape import Alternative, Constraint, Path, Pattern, Repeated, Shape, Step
+from shapes.components import COMPONENTS
+from shapes.components.values import Soon
+from shapes.expressions import expression
+from shapes.shape import OWN, Alternative, Constraint, Path, Pattern, Repeated, Shape, Step
 from shapes.shape import Sequence as Steps
 
 _GEOJSON = "https://purl.org/geojson/vocab#"
@@ -64,6 +66,8 @@ _PREFIX = re.compile(r"\^([A-Za-z][A-Za-z0-9:_-]*:)\Z")
 _IS_GEOMETRY = "x['type'] == 'GeoProperty' and type(v) is dict and len(v) == 2"
 #: Stands for the scalar in a test.
 _IT = "\0"
+#: Stands for an attribute of which nothing simple can be said: it has several instances, or a datasetId.
+MANY = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,10 @@ class Certainty:
             "many": _many,
             "present": _is_present,
             "typed": _is_typed,
+            "NUMBERS": frozenset({int, float}),
+            "MANY": MANY,
         }
+        self.clocks: list[Soon] = []
         self._numbered: dict[Any, str] = {}
 
     def name(self, value: Any, key: Any = None) -> str:
@@ -110,6 +117,8 @@ class Certainty:
         if key not in self._numbered:
             self._numbered[key] = f"n{len(self._numbered)}"
             self.names[self._numbered[key]] = value
+            if isinstance(value, Soon):
+                self.clocks.append(value)
         return self._numbered[key]
 
     def of_instance(self, constraints: Iterable[Constraint]) -> str | None:
@@ -192,6 +201,12 @@ class Certainty:
 
     def _narrowed(self, constraint: Constraint) -> _Scalar | None:
         name, value = constraint.name, constraint.value
+        if name.startswith(OWN):
+            scalar = COMPONENTS[name.removeprefix(OWN)].scalar
+            if scalar is None:
+                return None
+            kinds, test = scalar(dict(value), self.name)
+            return _Scalar(kinds, (test,))
         if name in ("minCount", "maxCount"):
             return _Scalar(_EVERY) if _one({name: value}) else None
         if name == "datatype":
@@ -250,7 +265,7 @@ class Certainty:
         """Return the test of a member of `x`: a scalar or, where there may be several, an array of them."""
         held, kind = ("v", "t") if member == "value" else (f"x.get({member!r})", f"type(x.get({member!r}))")
         if scalar.kinds == {"moment"}:
-            return f"{member!r} in x"
+            return _all([f"{member!r} in x", *(test.replace(_IT, f"x[{member!r}]") for test in scalar.tests)])
         one = scalar.text(held, kind)
         return f"({one} or many({held}, {self._item(scalar)}))" if several else one
 

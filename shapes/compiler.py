@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from time import time
 from typing import Any
 
 from ngsild.entity import Attribute, Entity
 from ngsild.rdf import Triple, is_plain_name, reference, triples_of
 from ngsild.render import Representation
-from shapes import terms
+from shapes import NAMESPACE, terms
 from shapes.certainty import Certainty
+from shapes.components.values import Soon
 from shapes.engine import Data, judge, result
-from shapes.shape import SEVERITIES, Constraint, Result, Shape, Step, Targeted
+from shapes.relations import Relations, is_relation
+from shapes.shape import OWN, SEVERITIES, Constraint, Result, Shape, Step, Targeted
 from shapes.shape import Sequence as Steps
 
 #: (attributes of an entity) -> numbers of the shapes in doubt
@@ -43,6 +46,7 @@ class Shapes:
     def __init__(self, targeted: Iterable[Targeted]) -> None:
         self.targeted = tuple(targeted)
         self._by_types: dict[tuple[str, ...], _Compiled] = {}
+        self._until = 0.0
         targets = [target for each in self.targeted for target in each.targets]
         self._classes = frozenset(target.term for target in targets if target.kind == "class")
 
@@ -58,8 +62,17 @@ class Shapes:
             if len(self._by_types) >= _MOST_TYPES:
                 self._by_types.clear()
             compiled = self._by_types[types] = _compile(self.targeted, types)
+        if (now := time()) >= self._until:
+            self._renew(now)
         doubts = compiled.doubts(entity.attributes)
         return compiled.results(entity, doubts) if doubts else []
+
+    def _renew(self, now: float) -> None:
+        """Tell the checks what time it is; they need it to the second."""
+        self._until = now + 1
+        for compiled in self._by_types.values():
+            for clock in compiled.clocks:
+                clock.renew(now)
 
     def is_about(self, types: Iterable[str]) -> bool:
         """Tell whether a shape is about entities of one of these types."""
@@ -92,6 +105,7 @@ class _Compiled:
     """The shapes that ask for the attribute and nothing else, with what they ask."""
     elsewhere: list[Targeted]
     """Shapes whose target is no class; their number is the one after the last of `shapes`."""
+    clocks: list[Soon]
 
     def results(self, entity: Entity, doubts: Iterable[int]) -> list[Result]:
         """Return what the shapes in doubt really find."""
@@ -136,6 +150,10 @@ def _placed(found: Result, data: Callable[[], Data]) -> Result:
     if terms.is_blank(found.focus):
         attribute, dataset = data().owner(found.focus)
         return replace(found, attribute=attribute, dataset=dataset)
+    if found.component.startswith(NAMESPACE) and found.value is not None and terms.is_blank(found.value):
+        # The value node is an instance: what it holds says more than its label.
+        attribute, dataset = data().owner(found.value)
+        return replace(found, attribute=attribute, dataset=dataset, value=data().held(found.value))
     path = found.path.steps[0] if isinstance(found.path, Steps) else found.path
     return replace(found, attribute=path.predicate[1:-1]) if isinstance(path, Step) else found
 
@@ -150,7 +168,8 @@ def _compile(targeted: Sequence[Targeted], types: Sequence[str]) -> _Compiled:
     ]
     elsewhere = [each for each in targeted if any(target.kind != "class" for target in each.targets)]
     absences = {number: asked for number, shape in enumerate(shapes) if (asked := _absence(shape)) is not None}
-    return _Compiled(_Text(shapes, elsewhere).function(), shapes, absences, elsewhere)
+    text = _Text(shapes, elsewhere)
+    return _Compiled(text.function(), shapes, absences, elsewhere, text.clocks)
 
 
 def _split(shape: Shape) -> Iterator[Shape]:
@@ -182,16 +201,24 @@ class _Text:
         self._shapes = shapes
         self._elsewhere = elsewhere
         self._certainty = Certainty()
+        self._relations = Relations(shapes, self._certainty)
+
+    @property
+    def clocks(self) -> list[Soon]:
+        """What of the text has to be told the time."""
+        return self._certainty.clocks
 
     def function(self) -> Doubts:
         """Return the function `doubts`."""
-        by_attribute: dict[str | None, list[int]] = {}
+        by_attribute: dict[str | None, list[int]] = {attribute: [] for attribute in self._relations.attributes}
         for number, shape in enumerate(self._shapes):
-            by_attribute.setdefault(_first(shape), []).append(number)
+            if any(not is_relation(constraint) for constraint in shape.constraints):
+                by_attribute.setdefault(_first(shape), []).append(number)
         always = by_attribute.pop(None, [])
         lines = ["def doubts(attributes):", f" found = {always!r}[:]", " get = attributes.get"]
         for attribute, numbers in by_attribute.items():
             lines += self._of_attribute(attribute or "", numbers)
+        lines += self._relations.lines()
         if self._elsewhere:
             lines.append(f" if {self._doubts_elsewhere()}: found.append({len(self._shapes)})")
         lines.append(" return found")
@@ -202,10 +229,11 @@ class _Text:
 
     def _of_attribute(self, attribute: str, numbers: Sequence[int]) -> Iterator[str]:
         absent = [number for number in numbers if _needs_values(self._shapes[number])]
-        counting = [number for number in numbers if any(c.name not in _EACH for c in self._shapes[number].constraints)]
+        counting = [number for number in numbers if any(map(_counts, self._shapes[number].constraints))]
         yield f" a = get({attribute!r})"
         yield " if a is None:"
         yield f"  found += {absent!r}" if absent else "  pass"
+        yield from self._relations.absent(attribute)
         yield " else:"
         if counting:
             yield f"  if type(a) is list: found += {counting!r}"
@@ -214,14 +242,16 @@ class _Text:
         for number in numbers:
             text = self._sure(self._shapes[number]) if is_plain_name(attribute) else "False"
             yield f"   if not ({text}): found.append({number})"
+        yield from self._relations.present(attribute)
 
     def _sure(self, shape: Shape) -> str:
         """Return when an instance of its attribute surely meets a shape of the entity."""
         text: str | None = None
+        asked = [constraint for constraint in shape.constraints if not is_relation(constraint)]
         if isinstance(shape.path, Steps):
-            text = self._certainty.of_values(shape.path.steps[1:], shape.constraints)
-        elif all(_one_will_do(constraint) for constraint in shape.constraints):
-            text = self._certainty.of_instance(c for c in shape.constraints if c.name not in ("minCount", "maxCount"))
+            text = self._certainty.of_values(shape.path.steps[1:], asked)
+        elif all(_one_will_do(constraint) for constraint in asked):
+            text = self._certainty.of_instance(c for c in asked if c.name not in ("minCount", "maxCount"))
         return text or "False"
 
     def _doubts_elsewhere(self) -> str:
@@ -240,6 +270,11 @@ class _Text:
 def _needs_values(shape: Shape) -> bool:
     """Tell whether a shape may have a result where its path leads nowhere."""
     return any(c.name in ("hasValue", "equals") or (c.name == "minCount" and c.value > 0) for c in shape.constraints)
+
+
+def _counts(constraint: Constraint) -> bool:
+    """Tell whether a constraint may hold for each value and not for all."""
+    return constraint.name not in _EACH and not constraint.name.startswith(OWN)
 
 
 def _one_will_do(constraint: Constraint) -> bool:

@@ -6,18 +6,19 @@ Every value node is a term of the triples that `ngsild.rdf` writes; results are 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from typing import Protocol
+from dataclasses import replace
 
 from ngsild.rdf import PREDICATES, TYPE, Triple
 from shapes import terms
+from shapes.components import COMPONENTS
+from shapes.components.component import Asked
+from shapes.expressions import expression
 from shapes.shape import (
+    OWN,
     Alternative,
     Constraint,
     Path,
-    Pattern,
     Repeated,
     Result,
     Sequence,
@@ -69,6 +70,11 @@ class Data:
         datasets = [terms.text_of(term) for term in self.values(instance, PREDICATES["datasetId"])]
         return (None if predicate is None else predicate[1:-1]), (datasets[0] if datasets else None)
 
+    def held(self, instance: Term) -> Term | None:
+        """Return the value of an instance, None where it has no value or several."""
+        found = list(self.values(instance, PREDICATES["value"]))
+        return found[0] if len(found) == 1 else None
+
     def root(self, node: Term) -> Term:
         """Return the entity that a node belongs to."""
         above = self._holders()
@@ -118,6 +124,11 @@ def judge(data: Data, shape: Shape, focus: Term) -> Iterator[Result]:
             for inner in constraint.value:
                 for value in values:
                     yield from judge(data, inner, value)
+            continue
+        if constraint.name.startswith(OWN):
+            asked = Asked(data, focus, shape.path, values, dict(constraint.value))
+            for found in COMPONENTS[constraint.name.removeprefix(OWN)].faults(asked):
+                yield replace(result(shape, constraint, focus, found.value), path=found.path or shape.path)
             continue
         for fault in _CHECKS[constraint.name](data, constraint, shape, focus, values):
             yield result(shape, constraint, focus, fault)
@@ -205,38 +216,6 @@ def _pattern(data: Data, constraint: Constraint, shape: Shape, focus: Term, valu
         text = terms.text_of(value)
         if text is None or search(text) is None:
             yield value
-
-
-class Expression(Protocol):
-    """A compiled pattern."""
-
-    def search(self, text: str, /) -> object:
-        """Return None where the pattern is not in the text."""
-
-
-@lru_cache
-def expression(pattern: Pattern) -> Expression:
-    """Compile a pattern with SPARQL's flags; raise ValueError, which says why, for one that is none."""
-    try:
-        return _foreign(pattern) if pattern.foreign else _own(pattern)
-    except re.error as error:
-        raise ValueError(str(error)) from error
-
-
-def _own(pattern: Pattern) -> Expression:
-    flags = {"i": re.IGNORECASE, "s": re.DOTALL, "m": re.MULTILINE, "x": re.VERBOSE}
-    return re.compile(pattern.text, sum(flags[flag] for flag in set(pattern.flags)))
-
-
-def _foreign(pattern: Pattern) -> Expression:
-    # RE2 is needed for few shapes, and its import costs what reading all shapes of the model does.
-    from ngsild.query.pattern import compiled
-
-    if "x" in pattern.flags:
-        raise ValueError("the flag x is not understood here")
-    flags = "".join(sorted(set(pattern.flags)))
-    found: Expression = compiled(f"(?{flags}){pattern.text}" if flags else pattern.text)
-    return found
 
 
 def _language_in(data: Data, constraint: Constraint, shape: Shape, focus: Term, values: Values) -> Iterable[Term]:

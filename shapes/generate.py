@@ -1,18 +1,22 @@
-"""`python -m shapes.generate` (`make model`): the shapes of the model as the document that is read at the start."""
+"""`python -m shapes.generate` (`make model`): components as Turtle; shapes as the document read at the start."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import orjson
 
 from shapes import DOCUMENT
+from shapes.components import turtle
 from shapes.document import to_document
 from shapes.oracle import shapes_graph
 from shapes.reader import read_library
 from shapes.surroundings import DOCUMENT as SURROUNDINGS
 from shapes.surroundings.document import to_document as surroundings_to_document
 from shapes.surroundings.reader import read_surroundings, surroundings_graph
+
+COMPONENTS = DOCUMENT.with_name("components.ttl")
 
 
 def document() -> bytes:
@@ -30,11 +34,17 @@ def surroundings_document() -> bytes:
 
 def main() -> int:
     """Write the files and say of each whether it changed."""
-    for file, found in ((DOCUMENT, document()), (SURROUNDINGS, surroundings_document())):
-        changed = not file.exists() or file.read_bytes() != found
-        file.write_bytes(found)
-        sys.stdout.write(f"{file.name}: {'changed' if changed else 'not changed'}\n")
+    _write(COMPONENTS, turtle().encode())
+    shapes_graph.cache_clear()
+    _write(DOCUMENT, document())
+    _write(SURROUNDINGS, surroundings_document())
     return 0
+
+
+def _write(file: Path, found: bytes) -> None:
+    changed = not file.exists() or file.read_bytes() != found
+    file.write_bytes(found)
+    sys.stdout.write(f"{file.name}: {'changed' if changed else 'not changed'}\n")
 
 
 if __name__ == "__main__":

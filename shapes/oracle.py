@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pyshacl
 from pyld import jsonld
-from rdflib import RDF, SH, Graph, Node
+from pyshacl.helper.sparql_query_helper import SPARQLQueryHelper
+from rdflib import RDF, SH, Graph, Node, plugin
+from rdflib.plugins.sparql import prepareQuery
+from rdflib.plugins.sparql.processor import SPARQLProcessor
+from rdflib.plugins.sparql.sparql import Query
+from rdflib.query import Processor
 
 from ngsild.core_context import core_document, is_core_context
 from ontology import contexts
@@ -33,6 +38,38 @@ class Result:
     focus: str
     message: str
     value: str | None
+
+
+class PreparedQueries(SPARQLProcessor):
+    """rdflib's processor, which remembers queries: pySHACL asks the same few of every node, and reading one is slow."""
+
+    def query(self, strOrQuery: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate a query, given as text or prepared."""
+        return super().query(_prepared(strOrQuery) if isinstance(strOrQuery, str) else strOrQuery, *args, **kwargs)
+
+
+@lru_cache(maxsize=1024)
+def _prepared(text: str) -> Query:
+    return prepareQuery(text)
+
+
+plugin.register("sparql", Processor, __name__, PreparedQueries.__name__)
+
+
+def _look_once() -> None:
+    """Let pySHACL look once whether a query may be asked, not for every node: that takes milliseconds each time."""
+    look, allowed = SPARQLQueryHelper.check_invalid_sparql, set[str]()
+
+    def check(self: SPARQLQueryHelper, text: str, **known: Any) -> bool:
+        if text not in allowed:
+            look(self, text, **known)  # type: ignore[no-untyped-call]
+            allowed.add(text)
+        return True
+
+    SPARQLQueryHelper.check_invalid_sparql = check  # type: ignore[method-assign,assignment]
+
+
+_look_once()
 
 
 @cache

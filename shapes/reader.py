@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from typing import Any, cast
 
 from rdflib import RDF, RDFS, SH, BNode, Graph, Literal, Namespace, Node, URIRef
@@ -10,8 +11,11 @@ from rdflib.collection import Collection
 
 from ngsild.rdf import Triple
 from shapes import NAMESPACE, terms
-from shapes.engine import expression
+from shapes.components import COMPONENTS, PARAMETERS
+from shapes.components.component import Component, Parameter
+from shapes.expressions import expression
 from shapes.shape import (
+    OWN,
     SEVERITIES,
     Alternative,
     Constraint,
@@ -82,8 +86,10 @@ def read_shapes(graph: Graph, foreign: bool = False) -> list[Targeted]:
     `foreign` says that somebody unknown wrote them: no pattern of theirs backtracks, and they have a limit.
     """
     reader = _Reader(graph, foreign)
+    ours = {_VS[f"{name}ConstraintComponent"] for name in COMPONENTS}
     for component in graph.subjects(RDF.type, SH.ConstraintComponent):
-        raise RefusedShape(f"{component}: constraint components of one's own are not supported")
+        if component not in ours:
+            raise RefusedShape(f"{component}: constraint components of one's own are not supported")
     found = {node for predicate in (*_TARGETS, SH.target) for node in graph.subjects(predicate)}
     found |= {node for node in graph.subjects(RDF.type, SH.NodeShape) if (node, RDF.type, RDFS.Class) in graph}
     return [read for node in sorted(found, key=str) if (read := reader.targeted(node)) is not None]
@@ -195,6 +201,7 @@ class _Reader:
                 yield from self._constraint(node, name, value, outer)
         if inner:
             yield Constraint("property", tuple(inner))
+        yield from self._own(node)
 
     def _constraint(self, node: Node, name: str, value: Node, outer: _Outer) -> Iterator[Constraint]:
         read = self._readers.get(name)
@@ -203,6 +210,56 @@ class _Reader:
         found = read(node, name, value, outer)
         if found is not None:
             yield Constraint(name, found)
+
+    # Components of our own
+
+    def _own(self, node: Node) -> Iterator[Constraint]:
+        """Yield the constraints of a shape with components of ours."""
+        given: dict[str, Node] = {}
+        for predicate, value in self._graph.predicate_objects(node):
+            name = str(predicate).removeprefix(str(_VS))
+            if not str(predicate).startswith(NAMESPACE) or predicate == _VS.rule:
+                continue
+            if name not in PARAMETERS:
+                raise self._refusal(node, f"vs:{name} is not understood")
+            if name in given:
+                raise self._refusal(node, f"vs:{name} is given twice")
+            given[name] = value
+        asked = [each for each in COMPONENTS.values() if each.key in given]
+        taken = {parameter.name for each in asked for parameter in each.parameters}
+        for name in sorted(given.keys() - taken):
+            raise self._refusal(node, f"vs:{name} says nothing by itself")
+        for component in asked:
+            yield self._of_component(node, component, given)
+
+    def _of_component(self, node: Node, component: Component, given: dict[str, Node]) -> Constraint:
+        path = self._graph.value(node, SH.path)
+        if component.on_entity:
+            if path is not None:
+                raise self._refusal(node, f"vs:{component.key} is asked of an entity, so the shape has no path")
+        elif path is None or (component.scalar is None and not isinstance(path, URIRef)):
+            raise self._refusal(node, f"vs:{component.key} needs a path, which is one attribute")
+        for parameter in component.parameters:
+            if parameter.name not in given and not parameter.optional:
+                raise self._refusal(node, f"vs:{component.key} needs vs:{parameter.name}")
+        found = {p.name: self._argument(node, p, given[p.name]) for p in component.parameters if p.name in given}
+        return Constraint(OWN + component.name, tuple(sorted(found.items())))
+
+    def _argument(self, node: Node, parameter: Parameter, value: Node) -> Any:
+        """Return what a shape gives to a parameter, as its kind asks."""
+        held = value.toPython() if isinstance(value, Literal) else None
+        match parameter.kind:
+            case "iri" if isinstance(value, URIRef):
+                return self._term(value)
+            case "number" if isinstance(held, int | float | Decimal) and not isinstance(held, bool):
+                return int(held) if held == int(held) else float(held)
+            case "flag" if isinstance(held, bool):
+                return held
+            case "text" if isinstance(held, str):
+                return str(held)
+            case "pattern" if isinstance(held, str):
+                return self._expression(node, f"vs:{parameter.name}", Pattern(str(held), foreign=self._foreign))
+        raise self._refusal(node, f"vs:{parameter.name} needs {_NEEDED[parameter.kind]}")
 
     # What a constraint says, one function a kind; None is a constraint that says nothing
 
@@ -230,10 +287,13 @@ class _Reader:
         pattern = Pattern(str(value), str(self._graph.value(node, SH.flags) or ""), self._foreign)
         if not _FLAGS.issuperset(pattern.flags):
             raise self._refusal(node, f"sh:flags {pattern.flags!r}: only i, s, m and x are understood")
+        return self._expression(node, "sh:pattern", pattern)
+
+    def _expression(self, node: Node, name: str, pattern: Pattern) -> Pattern:
         try:
             expression(pattern)
         except ValueError as error:
-            raise self._refusal(node, f"sh:pattern {pattern.text!r} is no regular expression: {error}") from error
+            raise self._refusal(node, f"{name} {pattern.text!r} is no regular expression: {error}") from error
         return pattern
 
     def _terms(self, node: Node, name: str, value: Node, outer: _Outer) -> tuple[Term, ...]:
@@ -299,6 +359,7 @@ class _Reader:
         return RefusedShape(f"{name}: {reason}")
 
 
+_NEEDED = {"iri": "an IRI", "number": "a number", "flag": "true or false", "text": "a text", "pattern": "a text"}
 _REFUSED = {
     "sparql": "sh:sparql is free SPARQL, which cannot be compiled; use a rule component",
     "qualifiedValueShape": "sh:qualifiedValueShape is not supported",

@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from shapes import NAMESPACE
+
+#: What the names of constraints with components of our own begin with.
+OWN = "vs:"
 SH = "http://www.w3.org/ns/shacl#"
 Term = str
 Severity = Literal["Violation", "Warning", "Info"]
@@ -50,15 +54,21 @@ Path = Step | Sequence | Alternative | Repeated
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """One constraint of a shape, by the local name of its parameter (`minCount`, `in`, ...)."""
+    """One constraint of a shape.
+
+    It has the local name of its parameter (`minCount`, `in`, ...) or, for one of our own components, its name
+    (`vs:AtMost`, ...) with what the shape gives to its parameters, as pairs.
+    """
 
     name: str
     value: Any
-    """A term, a number, a tuple of terms or shapes, a shape, or `Pattern`, as the name asks."""
+    """A term, a number, a tuple of terms, shapes or pairs, a shape, or `Pattern`, as the name asks."""
 
     @property
     def component(self) -> str:
         """The IRI of the constraint component, as a validation report names it."""
+        if self.name.startswith(OWN):
+            return f"{NAMESPACE}{self.name.removeprefix(OWN)}ConstraintComponent"
         return f"{SH}{self.name[0].upper()}{self.name[1:]}ConstraintComponent"
 
 

@@ -84,6 +84,8 @@ _OWN_RULES = {
     "ParkingSite-availableSpotNumber-limits": "C44",
     "ParkingViolation-evidence-present": "C47",
 }
+#: Clocks of devices may be five minutes ahead.
+_TIME = ("vs:notAfterNow 300", 'vs:notBefore "2010-01-01"')
 _PHASES = "[ sh:alternativePath ( cim:L1 cim:L2 cim:L3 ) ]"
 
 
@@ -160,10 +162,10 @@ def _form(name: str, use: AttributeUse) -> Iterator[tuple[str, list[str]]]:
     if attribute.unit:
         yield f"{name}-unit", _unit(attribute.name, attribute.unit)
     if use.changes == "telemetry":
-        message = f"{attribute.name} is telemetry: each value needs its observedAt"
+        message = f"{attribute.name} is telemetry: each value needs its observedAt, after 2010 and not in the future"
         yield (
             f"{name}-observedAt",
-            ["sh:path ngsi-ld:observedAt", "sh:minCount 1", "sh:maxCount 1", f"sh:message {text(message)}@en"],
+            ["sh:path ngsi-ld:observedAt", "sh:minCount 1", "sh:maxCount 1", *_TIME, f"sh:message {text(message)}@en"],
         )
 
 

@@ -30,7 +30,7 @@ from shapes.oracle import shapes_graph
 from shapes.reader import read_shapes
 from shapes.shape import Result
 from tests.unit.shapes.generated_entities import EXAMPLES, entity
-from tests.unit.shapes.test_mechanical_shapes import FAULTS, Fault, changed, smallest
+from tests.unit.shapes.test_mechanical_shapes import FAULTS, Fault, changed, mechanical_shapes, smallest
 
 COUNT = int(os.environ.get("VOLTWEAVE_ORACLE_ENTITIES", "100"))
 TERMS = compile_terms([ontology.context("cim")["@context"]])
@@ -102,6 +102,11 @@ def as_found(result: Result) -> Found:
     return result.focus, result.component, result.severity, result.shape, term(node(result.value or ""))
 
 
+def without_held(found: list[Found]) -> list[Found]:
+    """Return results without the instance that is a value, for which `Shapes.judge` puts what it holds."""
+    return [(*each[:4], "") if each[1].startswith(NAMESPACE) else each for each in found]
+
+
 def by_engine(triples: list[Any]) -> list[Found]:
     data = Data(triples)
     nodes = [(each.shape, n) for each in TARGETED for target in each.targets for n in data.targets(target)]
@@ -131,7 +136,7 @@ def test_results_are_those_of_pyshacl(class_name: str) -> None:
     assert comparable(exact) == comparable(by_pyshacl(triples))
     judged = [SHAPES.judge(each) for each in found]
     compiled = [as_found(result) for results in judged for result in results]
-    assert without_labels(compiled) == without_labels(exact)
+    assert without_labels(without_held(compiled)) == without_labels(without_held(exact))
     broken = sum(map(bool, judged))
     assert COUNT / 10 <= broken <= COUNT * 0.9, "too few or too many entities break a shape to show anything"
 
@@ -187,14 +192,14 @@ def other_faults() -> Iterator[Fault]:
 
 def test_every_single_fault_is_found_by_its_shape_and_without_a_shape_it_is_not() -> None:
     """So a shape that the compiler would drop is missed."""
-    hit: set[str] = set()
+    mechanical, hit = mechanical_shapes(), set[str]()
     for fault in [*FAULTS, *wrong_kinds(), *other_faults()]:
         try:
             made = expand_entity(fault.entity, TERMS, 0)
         except Problem:
             assert fault.name.endswith("of another kind"), fault.name
             continue
-        found = {(result.shape[1:-1], result.severity) for result in SHAPES.judge(made)}
+        found = {(r.shape[1:-1], r.severity) for r in SHAPES.judge(made) if r.shape[1:-1] in mechanical}
         hit |= {shape for shape, _ in found}
         if fault.shape is None:
             assert found == set(), fault.name
@@ -202,4 +207,4 @@ def test_every_single_fault_is_found_by_its_shape_and_without_a_shape_it_is_not(
             assert (NAMESPACE + fault.shape, fault.severity) in found, fault.name
     # The broker itself takes no location that is no GeoProperty or off the globe.
     taken_for_granted = re.compile("-location(-latitude|-longitude)?$")
-    assert [shape for shape in sorted(all_shapes() - hit) if not taken_for_granted.search(shape)] == []
+    assert [shape for shape in sorted((all_shapes() & mechanical) - hit) if not taken_for_granted.search(shape)] == []

@@ -66,7 +66,11 @@ def test_every_register_and_counter_of_the_model_never_falls() -> None:
         if shape.component in ("neverFalls", "neverFallsWithinDay")
     }
     expected = {
-        (each.iri, use.attribute.iri, {"always": "neverFalls", "withinDay": "neverFallsWithinDay"}[use.limits.monotonic])
+        (
+            each.iri,
+            use.attribute.iri,
+            {"always": "neverFalls", "withinDay": "neverFallsWithinDay"}[use.limits.monotonic],
+        )
         for each in ontology.model().classes.values()
         for use in each.attributes.values()
         if use.limits.monotonic is not None
