@@ -27,6 +27,7 @@ from context_api.openapi import describe
 from context_api.operation import Operation, not_found, routes
 from context_api.outage import Outage
 from context_api.quality.consumer import quality_consumer
+from context_api.quality.surroundings import surroundings_consumer
 from context_api.quarantine.records import Quarantine
 from context_api.routes import (
     discovery,
@@ -117,13 +118,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             leases = Leases(broker.store.records)
             stack.push_async_callback(leases.release)
             stack.push_async_callback(_cancel, asyncio.create_task(run_jobs(broker, leases)))
-            quality = serve(_quality(broker), broker.store, leases, broker.outage)
-            stack.push_async_callback(_cancel, asyncio.create_task(quality))
+            for consumer in _consumers(broker):
+                task = asyncio.create_task(serve(consumer, broker.store, leases, broker.outage))
+                stack.push_async_callback(_cancel, task)
         yield
 
 
-def _quality(broker: Broker) -> Consumer:
-    return quality_consumer(broker.store, broker.settings.validation.max_report)
+def _consumers(broker: Broker) -> list[Consumer]:
+    """Return what reads the change log in the role jobs."""
+    return [
+        quality_consumer(broker.store, broker.settings.validation.max_report),
+        surroundings_consumer(broker.store, broker.validation),
+    ]
 
 
 def _has_role(settings: Settings, role: str) -> bool:

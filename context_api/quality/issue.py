@@ -43,6 +43,11 @@ class Finding:
     result: Mapping[str, Any]
 
     @property
+    def shape(self) -> str:
+        """The shape that was broken, empty where it has no name."""
+        return str(self.result.get("shape", ""))
+
+    @property
     def value(self) -> str | None:
         """The value at fault as text, shortened; None where there is none."""
         value = self.result.get("value")

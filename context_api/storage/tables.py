@@ -223,13 +223,15 @@ change_consumer = Table(
 )
 
 #: What validation found in an entity and has not been healed: `issue` is the key of the DataQualityIssue, `content` a
-#: hash of what that says. Keys are bytes on PostgreSQL as well, as everywhere in the tables of `Records`.
+#: hash of what that says, `shape` the one that was broken. Keys are bytes on PostgreSQL as well, as everywhere in the
+#: tables of `Records`.
 open_issue = Table(
     "open_issue",
     metadata,
     Column("k", LargeBinary(16), nullable=False),
     Column("issue", LargeBinary(16), nullable=False),
     Column("content", LargeBinary(8), nullable=False),
+    Column("shape", Text, nullable=False),
     PrimaryKeyConstraint("k", "issue"),
     sqlite_with_rowid=False,
 )

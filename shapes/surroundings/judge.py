@@ -27,6 +27,8 @@ class SurroundingShapes:
             judge = (shape, CONSTRAINTS[shape.component](shape))
             for each in shape.types:
                 self._of_type[shape.when].setdefault(each, []).append(judge)
+        self.names = frozenset(terms.text_of(shape.name) or "" for shape in self.shapes)
+        """The IRIs of all shapes."""
         self._selected = lru_cache(_REMEMBERED)(self._select)
         self._needs = lru_cache(_REMEMBERED)(self._together)
 
@@ -52,6 +54,18 @@ class SurroundingShapes:
             for fault in constraint.faults(about)
         ]
         return sorted(found, key=_gravity) if len(found) > 1 else found
+
+    def judged(self, types: Iterable[str], changed: frozenset[str], when: When) -> frozenset[str]:
+        """Return the IRIs of the shapes by which `judge` judges an entity of these types after such a change."""
+        known = self._of_type[when]
+        selected = self._selected(tuple([each for each in types if each in known]), changed, when)
+        return frozenset(terms.text_of(shape.name) or "" for shape, _ in selected)
+
+    def triggers(self, when: When) -> frozenset[str]:
+        """Return the attributes of which one must change for anything to be judged."""
+        return frozenset[str]().union(
+            *(constraint.triggers for judges in self._of_type[when].values() for _, constraint in judges)
+        )
 
     def _select(self, types: tuple[str, ...], changed: frozenset[str], when: When) -> tuple[_Judge, ...]:
         found = {judge[0].name: judge for each in types for judge in self._of_type[when][each]}

@@ -21,6 +21,7 @@ def upgrade() -> None:
         Column("k", LargeBinary(16), nullable=False),
         Column("issue", LargeBinary(16), nullable=False),
         Column("content", LargeBinary(8), nullable=False),
+        Column("shape", Text, nullable=False),
         PrimaryKeyConstraint("k", "issue"),
         sqlite_with_rowid=False,
     )
