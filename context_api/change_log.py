@@ -36,7 +36,7 @@ _POLL_SECONDS = 5.0
 _KEEP_SECONDS = 1.0
 #: As long as other leases, for the same clocks.
 _LEASE_SECONDS = 60.0
-#: Parts of its duration after which a lease is prolonged, and asked for where another process has it.
+#: Parts of its duration after which a lease is prolonged.
 _ASKS = 4
 #: After a first failure and, twice as long each time, at most.
 _LEAST_BACK_OFF, _MOST_BACK_OFF = 1.0, 60.0
@@ -66,7 +66,7 @@ async def serve(consumer: Consumer, store: Store, leases: Leases, outage: Outage
             continue
         failures.over()
         if not reading.held:
-            await asyncio.sleep(_LEASE_SECONDS / _ASKS)
+            await asyncio.sleep(_POLL_SECONDS)
             continue
         try:
             await asyncio.wait_for(woken.wait(), _POLL_SECONDS)
@@ -112,7 +112,7 @@ class _Reading:
     async def _hold(self) -> bool:
         now = time.monotonic()
         since = now - self._asked_at
-        if self._store.shared and since >= _LEASE_SECONDS / _ASKS:
+        if self._store.shared and (not self.held or since >= _LEASE_SECONDS / _ASKS):
             self.held = await self._leases.hold(f"consumer {self._consumer.name}", _LEASE_SECONDS)
             self._asked_at = now
             if not self.held or since >= _LEASE_SECONDS:

@@ -23,8 +23,9 @@ from tests.contract.test_change_log import Seen, served, until
 
 pytestmark = pytest.mark.anyio
 
-_LISTENERS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'voltweave listener'"
-_END_LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'voltweave listener'"
+_LISTENING = "application_name = 'voltweave listener' AND state = 'idle' AND query LIKE 'LISTEN%'"
+_LISTENERS = f"SELECT pid FROM pg_stat_activity WHERE {_LISTENING}"  # noqa: S608
+_END_LISTENERS = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_LISTENING}"  # noqa: S608
 
 
 @pytest.fixture
@@ -129,6 +130,17 @@ async def test_changes_of_an_entity_have_the_order_of_its_versions(broker: Any) 
     assert [change.operation for change in changes] == ["createEntity", "afterwards"]
     txns = [txn for (txn,) in broker.rows("SELECT txn::text::bigint FROM change ORDER BY id")]
     assert earlier == txns[1] < txns[0]
+
+
+async def test_a_long_transaction_holds_a_consumer_up_no_longer_than_it_lasts(broker: Any) -> None:
+    seen = Seen()
+    async with served(broker.store, seen):
+        async with transaction(broker.database.url) as con:
+            await con.fetchval("SELECT pg_current_xact_id()")
+            await broker.create(broker.entity("1"))
+            await asyncio.sleep(2.5)
+            assert seen.numbers == []
+        await until(lambda: seen.numbers)
 
 
 async def test_what_another_process_commits_is_announced(broker: Any) -> None:

@@ -16,6 +16,8 @@ _CHANNEL = "voltweave_change"
 #: A NOTIFY stands for all that was committed in this time: a commit that holds one waits for every other such commit.
 _GATHER_SECONDS = 0.2
 _RECONNECT_SECONDS = 5.0
+#: How long to leave transactions alone that take long.
+_LATER_SECONDS = 0.5
 
 
 class Announcements:
@@ -41,6 +43,10 @@ class Announcements:
         self._due = True
         if self._announcing is None:
             self._announcing = asyncio.create_task(self._announce())
+
+    def wake_later(self) -> None:
+        """Call those who watch in a while, for something that they could not have yet."""
+        asyncio.get_running_loop().call_later(_LATER_SECONDS, self._wake)
 
     async def close(self) -> None:
         """Announce no more and hear no more."""

@@ -13,6 +13,7 @@ the last one that ended.)
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from context_api.storage.port import LoggedChange, Tenant
 from context_api.storage.postgres.connection import Pool
@@ -29,15 +30,17 @@ _SELECT = """
 """
 _TENANTS = "SELECT id, name FROM tenant"
 _NEVER = (1 << 63) - 1
-#: How long to wait for transactions under way: most take a few milliseconds; a long one is left for the next call.
+#: How long to wait for transactions under way: most take a few milliseconds; a long one is left for another call.
 _WAITS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 class ChangeLog:
     """Reads the changes of all tenants."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, look_again: Callable[[], None]) -> None:
+        """Take what is called when there is something that settles later."""
         self._pool = pool
+        self._look_again = look_again
         self._tenants: dict[int, Tenant] = {}
         self._settled = 0
         #: A number, and the id of the transaction below which all must have ended before it is settled.
@@ -55,6 +58,8 @@ class ChangeLog:
             await asyncio.sleep(wait)
             await self._look()
         if self._settled <= after:
+            if last > after:
+                self._look_again()
             return []
         async with self._pool.connection() as con:
             rows = await con.fetch(_SELECT, after, self._settled, limit)

@@ -65,7 +65,7 @@ class PostgresStore(Discovery):
         committed = self._announcements.committed
         self._locked = Locked(self._writing, preparation, committed)
         self._committer = Committer(self._writing, preparation, self._locked, settings.max_queued_writes, committed)
-        self._log = ChangeLog(self._reading)
+        self._log = ChangeLog(self._reading, self._announcements.wake_later)
         self._tenants: dict[str, Tenant] = {}
         self.records = PostgresRecords(self._writing)
 
