@@ -13,8 +13,8 @@ import benchmarks
 from benchmarks.options import Options
 from benchmarks.rows import Row, heading, line, provenance
 
-#: Minutes to hours each: they run only when they are named.
-LONG = frozenset({"million", "mixed", "workers"})
+#: Minutes to hours each, or in need of what is not in the repository: they run only when they are named.
+LONG = frozenset({"million", "mixed", "real", "workers"})
 Measure = Callable[[Options], Iterable[Row]]
 
 
