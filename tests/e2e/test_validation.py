@@ -261,3 +261,42 @@ def test_modes_and_shapes_outlive_the_process_and_reach_other_ones(
         with httpx.Client(base_url=one.url, headers={"Link": LINK}, trust_env=False) as api:
             answer = create(api, example("ElectricVehicle"))
             assert answer.status_code == 400 and "the town" in answer.json()["detail"]
+
+
+def issues(api: httpx.Client, entity_id: str, status: str) -> list[Json]:
+    """Return the issues about an entity with a status, as soon as there are some."""
+    asked = {"type": "DataQualityIssue", "q": f'concerns=="{entity_id}";status=="{status}"', "format": "simplified"}
+    deadline = time.monotonic() + 20
+    while True:
+        answer = api.get("/ngsi-ld/v1/entities", params=asked)
+        assert answer.status_code == 200, answer.text
+        found: list[Json] = answer.json()
+        if found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def test_in_warn_an_issue_is_opened_and_healed_by_the_next_good_value(api: httpx.Client) -> None:
+    assert create(api, example("ElectricVehicle", stateOfCharge=2264)).status_code == 201
+    [issue] = issues(api, VEHICLE, "open")
+    assert (issue["attribute"], issue["severity"], issue["offendingValue"]) == (
+        f"{CIM}stateOfCharge",
+        "violation",
+        "2264",
+    )
+    assert issue["rule"] == "https://w3id.org/voltweave/shapes#C04"
+    assert issue["recommendedAction"] == "checkSensor" and "percent" in str(issue["explanation"])
+    good = {"value": 81, "unitCode": "P1", "observedAt": "2026-06-01T00:00:00Z"}
+    path = f"/ngsi-ld/v1/entities/{VEHICLE}/attrs"
+    assert api.patch(path, json={"stateOfCharge": good}).status_code == 204
+    assert [found["id"] for found in issues(api, VEHICLE, "resolved")] == [issue["id"]]
+    assert api.get("/ngsi-ld/v1/entities", params={"type": "DataQualityIssue", "q": 'status=="open"'}).json() == []
+
+
+@pytest.mark.parametrize("mode", ["warn", "enforce"])
+def test_the_same_value_on_a_battery_is_stored_with_one_issue(api: httpx.Client, mode: str) -> None:
+    set_modes(api, mode=mode)
+    battery = example("Battery", stateOfCharge=2264)
+    assert create(api, battery).status_code == 201
+    [issue] = issues(api, battery["id"], "open")
+    assert (issue["attribute"], issue["severity"]) == (f"{CIM}stateOfCharge", "warning")
