@@ -20,7 +20,7 @@ from context_api.change_log import Consumer, serve
 from context_api.contexts.registry import ContextRegistry
 from context_api.contexts.storage import ContextStore
 from context_api.front import Front
-from context_api.jobs import run_jobs
+from context_api.jobs import jobs, run_job
 from context_api.kept_answers import KeptAnswers
 from context_api.leases import Leases
 from context_api.openapi import describe
@@ -117,7 +117,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if _has_role(broker.settings, "jobs"):
             leases = Leases(broker.store.records)
             stack.push_async_callback(leases.release)
-            stack.push_async_callback(_cancel, asyncio.create_task(run_jobs(broker, leases)))
+            for job in jobs(broker):
+                stack.push_async_callback(_cancel, asyncio.create_task(run_job(job, leases, broker.outage)))
             for consumer in _consumers(broker):
                 task = asyncio.create_task(serve(consumer, broker.store, leases, broker.outage))
                 stack.push_async_callback(_cancel, task)

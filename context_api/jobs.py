@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
 from context_api.broker import Broker
 from context_api.leases import Leases
+from context_api.outage import Outage
+from context_api.quality.clock import judge_by_clock
 from context_api.storage.port import StorageError
 
 log = structlog.get_logger(__name__)
 
-_SWEEP = "sweep"
 #: A lease outlasts several rounds, so that a busy holder keeps it; and one minute, so that clocks need not agree.
 _ROUNDS = 4
 _LEAST_SECONDS = 60.0
 
 
-async def run_jobs(broker: Broker, leases: Leases) -> None:
-    """Sweep until cancelled."""
-    interval = broker.settings.storage.expiry_interval
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is done at intervals."""
+
+    name: str
+    interval: float
+    """Seconds."""
+    work: Callable[[], Awaitable[None]]
+
+
+def jobs(broker: Broker) -> list[Job]:
+    """Return the jobs of a broker."""
+
+    async def sweep() -> None:
+        """Delete what has expired, entities (clause 4.22) and answers kept; bring together what writes left apart."""
+        await broker.store.expire(broker.now())
+        await broker.answers.sweep(broker.now())
+        await broker.store.roll_up()
+
+    async def clock() -> None:
+        await judge_by_clock(broker.store, broker.validation, broker.now())
+
+    return [
+        Job("sweep", broker.settings.storage.expiry_interval, sweep),
+        Job("clock", broker.settings.validation.clock_interval, clock),
+    ]
+
+
+async def run_job(job: Job, leases: Leases, outage: Outage) -> None:
+    """Do a job until cancelled."""
     while True:
-        await asyncio.sleep(interval)
+        await asyncio.sleep(job.interval)
         try:
-            if await leases.hold(_SWEEP, max(_LEAST_SECONDS, _ROUNDS * interval)):
-                await _sweep(broker)
+            if await leases.hold(job.name, max(_LEAST_SECONDS, _ROUNDS * job.interval)):
+                await job.work()
         except StorageError as error:
-            broker.outage.met(error, _SWEEP)
+            outage.met(error, job.name)
         except Exception:
-            log.exception("sweep failed")
-
-
-async def _sweep(broker: Broker) -> None:
-    """Delete what has expired, entities (clause 4.22) and answers kept; bring together what writes left apart."""
-    await broker.store.expire(broker.now())
-    await broker.answers.sweep(broker.now())
-    await broker.store.roll_up()
+            log.exception("job failed", job=job.name)

@@ -147,6 +147,9 @@ class ValidationSettings(_Settings):
     max_report: int = Field(
         100, ge=1, description="Results of one entity that a validation report holds, the most grave ones."
     )
+    clock_interval: float = Field(
+        300.0, gt=0, description="Seconds between two looks for what time alone makes a fault, such as silent sensors."
+    )
     max_shape_documents: int = Field(
         100, ge=1, description="Documents of shapes that one tenant may have in force; BadRequestData (400) above it."
     )

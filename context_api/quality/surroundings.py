@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-
 import orjson
 from sqlalchemy import select
 
@@ -116,7 +114,7 @@ class _Judge:
             covered = judged_by(self._shapes, each, _ON_WRITE)
             report = [as_json(None, result, {}) for when in _ON_WRITE for result in self._shapes.judge(each, when)]
         return Judgement(
-            written.tenant, written.k, written.entity_id, written.at, version, report, partial(_is_in, covered)
+            written.tenant, written.k, written.entity_id, written.at, version, report, covered.__contains__
         )
 
 
@@ -124,7 +122,3 @@ def judged_by(shapes: SurroundingShapes, about: Surroundings, whens: Iterable[Wh
     """Return the IRIs of the shapes by which surroundings are judged."""
     entity: Entity = about.entity
     return frozenset[str]().union(*(shapes.judged(entity.types, about.changed, when) for when in whens))
-
-
-def _is_in(shapes: frozenset[str], shape: str) -> bool:
-    return shape in shapes

@@ -61,6 +61,10 @@ class SurroundingShapes:
         selected = self._selected(tuple([each for each in types if each in known]), changed, when)
         return frozenset(terms.text_of(shape.name) or "" for shape, _ in selected)
 
+    def types(self, when: When) -> frozenset[str]:
+        """Return the IRIs of the classes that have rules which are judged then."""
+        return frozenset(self._of_type[when])
+
     def triggers(self, when: When) -> frozenset[str]:
         """Return the attributes of which one must change for anything to be judged."""
         return frozenset[str]().union(

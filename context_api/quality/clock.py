@@ -1,0 +1,53 @@
+"""What time alone makes a fault, such as a sensor that has gone silent: judged at intervals, without any write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlalchemy import select
+
+from context_api.quality.keeping import Issues, Judgement
+from context_api.storage.codec import decode, entity_key
+from context_api.storage.port import Store, Tenant
+from context_api.storage.tables import tenant as tenants
+from context_api.validation.gathering import Asked, gather
+from context_api.validation.judging import Validation
+from context_api.validation.modes import Mode
+from ngsild.entity import Entity
+from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
+from shapes.report import as_json
+from shapes.surroundings import model_surroundings
+
+
+async def judge_by_clock(store: Store, validation: Validation, now: int) -> None:
+    """Judge all entities of the classes that have such rules, and bring their issues up to date."""
+    types = sorted(model_surroundings().types("clock"))
+    if not types:
+        return
+    for number, name in await store.records.fetch(select(tenants.c.id, tenants.c.name)):
+        tenant = Tenant(int(number), str(name))
+        # One type after the other: an entity of two types is judged twice, which changes nothing.
+        for each in types:
+            query = EntityQuery((Selector(types=HasType((frozenset({each}),))),))
+            async for rows in store.stream(tenant, query, EVERYTHING):
+                await _judge(store, validation, tenant, [decode(row) for row in rows], now)
+
+
+async def _judge(store: Store, validation: Validation, tenant: Tenant, entities: Sequence[Entity], now: int) -> None:
+    shapes = model_surroundings()
+    asked = [
+        Asked(entity, needs, frozenset())
+        for entity in entities
+        if validation.mode(tenant, entity.types) is not Mode.OFF and (needs := shapes.needs(entity.types, when="clock"))
+    ]
+    if not asked:
+        return
+    judgements = []
+    for about in await gather(store, tenant, asked, now):
+        entity = about.entity
+        covered = shapes.judged(entity.types, frozenset(), "clock")
+        report = [as_json(None, result, {}) for result in shapes.judge(about, "clock")]
+        key = entity_key(tenant.name, entity.id)
+        judgements.append(Judgement(tenant, key, entity.id, now, entity.version, report, covered.__contains__))
+    statements = await Issues(store).keep(judgements)
+    if statements:
+        await store.records.execute(*statements)
