@@ -155,7 +155,8 @@ def measure(_: Options) -> Iterator[Row]:
         found.append(each)
         counts = each.counts
         beside = {"entities": counts.entities, "updates": counts.updates, "quarantined": counts.quarantined}
-        yield Row(f"{each.file}", counts.records, "records", beside | {"duplicates": counts.duplicates})
+        yield Row(each.file, counts.records, "records", beside | {"duplicates": counts.duplicates})
+        yield Row(f"{each.file}: the adapter", each.seconds / counts.records * 1e6, "CPU µs a record")
     write("records", _records_table(found))
     write("rules", _rules_table(found))
     write("beside", _beside_table(found))
