@@ -29,7 +29,7 @@ class Judge:
         self._shapes = model_shapes()
         self._terms = cim_terms()
         self.found: Counter[tuple[str, str]] = Counter()
-        """How many results there were by rule and severity; callers take and empty it."""
+        """How many entities broke a rule, by rule and severity; callers take and empty it."""
 
     def check(self, entities: Sequence[dict[str, Any]]) -> None:
         """Judge the entities of a record.
@@ -40,7 +40,7 @@ class Judge:
         if self._mode == "off":
             return
         results = [(entity["id"], result) for entity in entities for result in self._results(entity)]
-        self.found.update((rule_name(result.rule or result.shape), result.severity) for _, result in results)
+        self.found.update(key for key, _ in {((rule_name(r.rule or r.shape), r.severity), i) for i, r in results})
         if self._mode == "enforce" and any(result.severity == _VIOLATION for _, result in results):
             raise _violation(entities, results)
 

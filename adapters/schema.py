@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 VERSION = 2
-#: Records that the counters call quarantined, and results of validation.
+#: Records that the counters call quarantined, and what validation found.
 _QUARANTINE = """
 create table set_aside (
     place integer primary key autoincrement, stream integer not null, id text not null, unit text not null,
     number integer not null, stage text not null, field text not null, rule text not null, reason text not null,
     record text not null, at text not null, refusal text not null default '', unique (stream, id));
 create table finding (
-    stream integer not null, rule text not null, severity text not null, results integer not null,
+    stream integer not null, rule text not null, severity text not null, entities integer not null,
     primary key (stream, rule, severity)) without rowid;
 """
 NEW = (

@@ -65,10 +65,10 @@ class Sink(Protocol):
         """Say what came of replays (`Outcome.as_json`); results and errors as of `deliver`."""
 
     async def requested(self, stream: str, tenant: str | None) -> list[tuple[str, int]]:
-        """Return id and version of each record of a stream whose replay somebody asked for; errors as of `deliver`."""
+        """Return id and version of each record of a stream whose replay somebody asked for; raise TransientError."""
 
     async def replay(self, record_id: str, tenant: str | None) -> Replay | None:
-        """Return a record in quarantine, None where it is gone; errors as of `deliver`."""
+        """Return a record in quarantine, None where it is gone; raise TransientError."""
 
 
 class HttpSink:
@@ -148,26 +148,24 @@ class HttpSink:
         found: dict[str, int] = {}
         query = f"stream={quote(stream)}&state=replayRequested&limit={_PAGE}"
         while True:
-            response = await self._request("GET", f"{_QUARANTINE}?{query}&offset={len(found)}", tenant)
-            if response.status_code in _NO_QUARANTINE:
-                return []
-            page = self._document(response)
+            page = await self._read(f"{_QUARANTINE}?{query}&offset={len(found)}", tenant) or []
             found |= {item["id"]: item["version"] for item in page}
             if len(page) < _PAGE:
                 return list(found.items())
 
     async def replay(self, record_id: str, tenant: str | None) -> Replay | None:
         """Return a record in quarantine, None where it is gone."""
-        response = await self._request("GET", f"{_QUARANTINE}/{quote(record_id)}", tenant)
-        if response.status_code in _NO_QUARANTINE:
+        item = await self._read(f"{_QUARANTINE}/{quote(record_id)}", tenant)
+        if item is None:
             return None
-        item = self._document(response)
         return Replay(item["id"], item["version"], item["unit"], item["number"], item.get("record"), item.get("mended"))
 
-    def _document(self, response: httpx.Response) -> Any:
-        if response.status_code != 200:
-            raise SettingError(f"{self._url}: {self._refusal(response, 'has no quarantine to read')}")
-        return orjson.loads(response.content)
+    async def _read(self, path: str, tenant: str | None) -> Any:
+        """Return what the quarantine holds, None where there is no such thing, or no quarantine."""
+        response = await self._request("GET", path, tenant)
+        if response.status_code in TRANSIENT_STATUS:
+            raise TransientError(f"{self._url}: {_problem(response)}", retry_after=retry_after(response.headers))
+        return _document(response) if response.status_code == 200 else None
 
     def _refusal(self, response: httpx.Response, says: str) -> str:
         """Return why a request was refused; raise what is not the fault of what was sent."""

@@ -86,7 +86,7 @@ class Taken:
     healed: Sequence[str] = ()
     """Ids of records that were set aside before and pass now: their earlier arrivals become duplicates."""
     findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """How many results validation had, by rule and severity."""
+    """How many entities broke a rule, by rule and severity."""
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
     body: bytes | None = None
     """For the spool."""
@@ -246,9 +246,9 @@ class AdapterState:
             for record_id in taken.healed:
                 self._move_count(stream, record_id, Counts(quarantined=-1, duplicates=1))
             self._db.executemany(
-                "insert into finding (stream, rule, severity, results) values (?, ?, ?, ?)"
-                " on conflict (stream, rule, severity) do update set results = results + excluded.results",
-                [(stream, *kind, results) for kind, results in taken.findings.items()],
+                "insert into finding (stream, rule, severity, entities) values (?, ?, ?, ?)"
+                " on conflict (stream, rule, severity) do update set entities = entities + excluded.entities",
+                [(stream, *kind, entities) for kind, entities in taken.findings.items()],
             )
             self._move(stream, taken.checkpoint)
             if taken.body is None:
@@ -339,12 +339,12 @@ class AdapterState:
         return [SetAside(*row) for row in rows]
 
     def findings(self, stream: str) -> dict[tuple[str, str], int]:
-        """Return how many results validation had, by rule and severity."""
+        """Return how many entities broke a rule, by rule and severity."""
         rows = self._select(
-            "select rule, severity, results from finding where stream = (select id from stream where name = ?)",
+            "select rule, severity, entities from finding where stream = (select id from stream where name = ?)",
             (stream,),
         )
-        return {(rule, severity): results for rule, severity, results in rows}
+        return {(rule, severity): entities for rule, severity, entities in rows}
 
     def _count(self, stream: int, unit: str, counts: Counts) -> None:
         if counts == Counts():

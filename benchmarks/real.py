@@ -61,7 +61,10 @@ RAW_NAMES: Final = {
 #: Why the two counts differ, by file and rule.
 REASONS: Final = {
     ("boulder", "C10"): "its end is in 1970, which the mapping takes as no end",
+    ("boulder", "C11"): "the fourth ends in 1970: it has no end, and so no duration to compare",
+    ("boulder", "C19"): "the one more ends in 1970: it is not completed",
     ("dundee_2017Q4", "C10"): "the mapping puts swapped days and months right",
+    ("dundee_2017Q4", "C13"): "the others have swapped days and months; a reader of its own counts 535 as well",
 }
 _L3: Final = "needs the charger beside the session: the server's, not the adapter's"
 
@@ -107,7 +110,7 @@ class Account:
     counts: Counts
     sink: Takes
     findings: dict[tuple[str, str], int]
-    """Results of validation, by rule and severity."""
+    """How many entities broke a rule, by rule and severity."""
     seconds: float
     """CPU time of the adapter, writing the spool included."""
 
@@ -152,7 +155,8 @@ def measure(_: Options) -> Iterator[Row]:
         found.append(each)
         counts = each.counts
         beside = {"entities": counts.entities, "updates": counts.updates, "quarantined": counts.quarantined}
-        yield Row(f"{each.file}", counts.records, "records", beside | {"duplicates": counts.duplicates})
+        yield Row(each.file, counts.records, "records", beside | {"duplicates": counts.duplicates})
+        yield Row(f"{each.file}: the adapter", each.seconds / counts.records * 1e6, "CPU µs a record")
     write("records", _records_table(found))
     write("rules", _rules_table(found))
     write("beside", _beside_table(found))
@@ -191,20 +195,21 @@ def _rules_table(found: Iterable[Account]) -> Iterator[str]:
 def _beside_table(found: Iterable[Account]) -> Iterator[str]:
     """Hold what was counted over the raw columns beside what the rules find in the entities."""
     by_file = {each.file: each for each in found}
-    yield "| file | rows in the file itself | count | rule | results | why they differ |"
+    yield "| file | rows in the file itself | count | rule | entities | why they differ |"
     yield "|---|---|---|---|---|---|"
     for name, counted in raw_counts():
         each = by_file.get(RAW_NAMES.get(name, ""))
         if each is None:
             continue
-        results: Counter[str] = Counter()
+        broken: Counter[str] = Counter()
         for (rule, _), count in each.findings.items():
-            results[rule] += count
+            # What is a Violation is a Warning too, where the rule has both.
+            broken[rule] = max(broken[rule], count)
         for what, count in counted.items():
             for rule in [rule for words, rule in RAW_RULES if words in what][:1]:
-                why = _L3 if rule == "C14" else REASONS.get((name, rule), "" if results[rule] == count else "?")
+                why = _L3 if rule == "C14" else REASONS.get((name, rule), "" if broken[rule] == count else "?")
                 shown = what.replace("|", "\\|")
-                yield f"| {each.file} | {shown} | {count:,} | {rule} | {results[rule]:,} | {why} |"
+                yield f"| {each.file} | {shown} | {count:,} | {rule} | {broken[rule]:,} | {why} |"
 
 
 def raw_counts() -> Iterator[tuple[str, dict[str, int]]]:

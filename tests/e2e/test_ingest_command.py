@@ -41,7 +41,7 @@ def sample(tmp_path: Path) -> Path:
     header = "Station_Name,Address,City,State_Province,Zip_Postal_Code,Start_Date___Time,Start_Time_Zone,"
     header += "End_Date___Time,End_Time_Zone,Total_Duration__hh_mm_ss_,Charging_Time__hh_mm_ss_,Energy__kWh_,"
     header += "GHG_Savings__kg_,Gasoline_Savings__gallons_,Port_Type,ObjectId"
-    row = "EXAMPLE / A,1 Sample Ave,Boulder,Colorado,80300,2030/02/03 10:00:00+00,MST,2030/02/03 {hour}:00:00+00,MST,"
+    row = "EXAMPLE / A,1 Sample Ave,Boulder,Colorado,80300,2020/02/03 10:00:00+00,MST,2020/02/03 {hour}:00:00+00,MST,"
     row += "1:00:00,1:00:00,7.5,1,1,Level 2,{number}"
     rows = [row.format(hour=12, number=n) for n in (1, 2, 2)] + [row.format(hour="09", number=3)]
     path = tmp_path / "sessions.csv"

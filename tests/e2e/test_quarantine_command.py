@@ -29,8 +29,8 @@ STREAM = "boulder-sessions"
 
 def row(number: int, end_hour: int = 12, energy: str = "7.5") -> str:
     return (
-        f"EXAMPLE / A,1 Sample Ave,Boulder,Colorado,80300,2030/02/03 10:00:00+00,MST,"
-        f"2030/02/03 {end_hour:02}:00:00+00,MST,1:00:00,1:00:00,{energy},1,1,Level 2,{number}"
+        f"EXAMPLE / A,1 Sample Ave,Boulder,Colorado,80300,2020/02/03 10:00:00+00,MST,"
+        f"2020/02/03 {end_hour:02}:00:00+00,MST,1:00:00,1:00:00,{energy},1,1,Level 2,{number}"
     )
 
 

@@ -25,8 +25,8 @@ HEADER = (
 
 def row(number: int, end_hour: int) -> str:
     return (
-        f"EXAMPLE / STATION {number % 7},1 Sample Ave,Boulder,Colorado,80300,2030/02/03 10:00:00+00,MST,"
-        f"2030/02/03 {end_hour:02}:00:00+00,MST,1:00:00,1:00:00,{number % 50}.5,1,1,Level 2,{number}"
+        f"EXAMPLE / STATION {number % 7},1 Sample Ave,Boulder,Colorado,80300,2020/02/03 10:00:00+00,MST,"
+        f"2020/02/03 {end_hour:02}:00:00+00,MST,1:00:00,1:00:00,{number % 50}.5,1,1,Level 2,{number}"
     )
 
 

@@ -165,7 +165,7 @@ def rejects(
 
 
 Findings = dict[str, dict[str, dict[str, int]]]
-"""stream -> severity -> rule -> how many results validation had"""
+"""stream -> severity -> rule -> how many entities broke it"""
 
 
 def _known_streams(folder: Path) -> tuple[dict[str, StreamStatus], Findings]:
@@ -178,8 +178,8 @@ def _known_streams(folder: Path) -> tuple[dict[str, StreamStatus], Findings]:
     try:
         status = {found.stream: found for found in state.streams()}
         for stream in status:
-            for (rule, severity), results in sorted(state.findings(stream).items()):
-                findings.setdefault(stream, {}).setdefault(severity, {})[rule] = results
+            for (rule, severity), entities in sorted(state.findings(stream).items()):
+                findings.setdefault(stream, {}).setdefault(severity, {})[rule] = entities
     finally:
         state.close()
     return status, findings

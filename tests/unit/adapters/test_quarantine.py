@@ -42,7 +42,7 @@ MAPPING = {
         {
             "type": "ChargingSession",
             "id": ["id"],
-            "observedAt": {"const": "2030-01-01T00:00:00Z"},
+            "observedAt": {"const": "2020-01-01T00:00:00Z"},
             "attributes": {
                 "sessionId": "id",
                 "evse": {"entity": "EVSE"},
@@ -70,7 +70,7 @@ def provider(mode: str = "enforce") -> Provider:
 
 def write(path: Path, energies: list[str]) -> Path:
     """Write one session an energy: a negative one breaks a rule, one that is no number cannot be mapped."""
-    lines = ["row,id,evse,from,kwh"] + [f"{n},{n},E{n % 3},2030-01-01 10:00,{kwh}" for n, kwh in enumerate(energies)]
+    lines = ["row,id,evse,from,kwh"] + [f"{n},{n},E{n % 3},2020-01-01 10:00,{kwh}" for n, kwh in enumerate(energies)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 

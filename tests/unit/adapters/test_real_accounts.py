@@ -17,5 +17,5 @@ def test_rows_are_entities_updates_quarantined_and_duplicates(name: str, file: s
     assert counts.records == counts.entities + counts.updates + counts.quarantined + counts.duplicates
     assert len(found.sink.quarantined) == counts.quarantined
     assert found.sink.entities >= counts.entities + counts.updates
-    violations = sum(results for (_, severity), results in found.findings.items() if severity == "Violation")
+    violations = sum(entities for (_, severity), entities in found.findings.items() if severity == "Violation")
     assert (violations > 0) == (counts.quarantined > 0), "these mappings refuse no record of these files"
