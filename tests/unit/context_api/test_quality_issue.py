@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from context_api.quality.issue import STATUS, Event, change_of_issue, findings
 from context_api.storage.history import history_rows
 from ngsild.entity import Entity
+from ngsild.names import format_date_time
 from shapes import model_shapes
 
 ENTITY = "urn:ngsi-ld:Thing:1"
+#: 2026-01-01 in microseconds.
+START = 1_767_225_600_000_000
 
 
 @dataclass
@@ -50,7 +53,7 @@ def events(draw: st.DrawFn, second: int = 1) -> list[Event]:
         if value not in (None, "none"):
             result["value"] = value
         [finding] = findings(ENTITY, [result]).values()
-        found.append(Event(at * 1_000_000, None if value is None else finding))
+        found.append(Event(START + at * 1_000_000, None if value is None else finding))
     return found
 
 
@@ -58,7 +61,7 @@ def by_person(stored: Stored, status: str | None) -> Stored:
     """Return an issue after a person set its status."""
     if stored.issue is None or status is None:
         return stored
-    new = {"type": "Property", "value": status, "observedAt": "1970-01-01T00:00:00Z"}
+    new = {"type": "Property", "value": status, "observedAt": format_date_time(START)}
     return replace(stored, issue=replace(stored.issue, attributes={**stored.issue.attributes, STATUS: new}))
 
 
