@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from context_api.quality import parking
 from context_api.quality.keeping import Issues, Judgement
 from context_api.storage.codec import decode, entity_key
 from context_api.storage.port import Store, Tenant
@@ -16,6 +17,7 @@ from context_api.validation.modes import Mode
 from ngsild.entity import Entity
 from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
 from shapes.report import as_json
+from shapes.shape import Result
 from shapes.surroundings import model_surroundings
 
 
@@ -42,13 +44,25 @@ async def _judge(store: Store, validation: Validation, tenant: Tenant, entities:
     ]
     if not asked:
         return
-    judgements = []
+    judgements: list[Judgement] = []
+    spots: dict[str, tuple[Entity, list[Result]]] = {}
     for about in await gather(store, tenant, asked, now):
         entity = about.entity
-        covered = shapes.judged(entity.types, frozenset(), "clock")
-        report = [as_json(None, result, {}) for result in shapes.judge(about, "clock")]
-        key = entity_key(tenant.name, entity.id)
-        judgements.append(Judgement(tenant, key, entity.id, now, entity.version, report, covered.__contains__))
+        results = shapes.judge(about, "clock")
+        if parking.SPOT_TYPE in entity.types:
+            spots[entity.id] = entity, [result for result in results if result.rule == parking.RULE]
+        judgements.append(
+            Judgement(
+                tenant,
+                entity_key(tenant.name, entity.id),
+                entity.id,
+                now,
+                entity.version,
+                [as_json(None, result, {}) for result in results],
+                shapes.judged(entity.types, frozenset(), "clock").__contains__,
+            )
+        )
     statements = await Issues(store).keep(judgements)
     if statements:
         await store.records.execute(*statements)
+    await parking.keep_violations(store, tenant, spots, now)
