@@ -147,7 +147,9 @@ def _changed(held: Instance, random: Random) -> Instance:
     if isinstance(value, int | float):
         return held | {"value": _number(value, random)}
     if isinstance(value, dict) and "@value" in value:
-        moment = (parse_date_time(value["@value"]) or 0) + round(random.choice((-60, -2, -1, 0, 1, 2, 30, 600)) * MINUTE)
+        moment = (parse_date_time(value["@value"]) or 0) + round(
+            random.choice((-60, -2, -1, 0, 1, 2, 30, 600)) * MINUTE
+        )
         return held | {"value": value | {"@value": format_date_time(moment)}}
     return held
 
