@@ -4,16 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shapes.surroundings.links import OnlyIfLinked, OtherThan, WithinPower
+from shapes.surroundings import clock, links, meters, sets, steps, windows
 from shapes.surroundings.shape import Constraint
-from shapes.surroundings.steps import EnergyStep, NeverFalls, NeverFallsWithinDay, RiseAtMost
 
 CONSTRAINTS: Mapping[str, type[Constraint]] = {
-    "neverFalls": NeverFalls,
-    "neverFallsWithinDay": NeverFallsWithinDay,
-    "energyStep": EnergyStep,
-    "riseAtMost": RiseAtMost,
-    "withinPower": WithinPower,
-    "onlyIfLinked": OnlyIfLinked,
-    "otherThan": OtherThan,
+    "neverFalls": steps.NeverFalls,
+    "neverFallsWithinDay": steps.NeverFallsWithinDay,
+    "energyStep": steps.EnergyStep,
+    "riseAtMost": steps.RiseAtMost,
+    "withinPower": links.WithinPower,
+    "onlyIfLinked": links.OnlyIfLinked,
+    "otherThan": links.OtherThan,
+    "exists": links.Exists,
+    "equalsLinked": links.EqualsLinked,
+    "energyOfRise": links.EnergyOfRise,
+    "noOverlap": sets.NoOverlap,
+    "uniqueAmong": sets.Unique,
+    "sumOf": sets.SumOf,
+    "spreadOf": sets.SpreadOf,
+    "freeOf": sets.FreeOf,
+    "logSpaced": sets.LogSpaced,
+    "stale": windows.Stale,
+    "interpolated": windows.Interpolated,
+    "outlier": windows.Outlier,
+    "jump": windows.Jump,
+    "stagnantWhile": windows.Stagnant,
+    "oneValue": windows.OneValue,
+    "gap": windows.Gap,
+    "metered": meters.Metered,
+    "withinInput": meters.WithinInput,
+    "emissionOf": meters.EmissionOf,
+    "savingOf": meters.SavingOf,
+    "costOf": meters.CostOf,
+    "silentFor": clock.SilentFor,
+    "silent": clock.Silent,
+    "notCharging": clock.NotCharging,
+    "overstay": clock.Overstay,
+    "stayAtMost": clock.StayAtMost,
+    "weeklyShift": clock.WeeklyShift,
 }

@@ -134,9 +134,19 @@ def text(entity: Entity, attribute: str) -> str | None:
 def moment(entity: Entity, attribute: str) -> int | None:
     """Return the value of a default instance if it is a moment (a DateTime)."""
     instance = instance_of(entity, attribute)
-    value = None if instance is None else instance.get("value")
+    return None if instance is None else moment_of(instance.get("value"))
+
+
+def moment_of(value: object) -> int | None:
+    """Return a value if it is a moment."""
     written = value.get("@value") if isinstance(value, dict) else value
     return parse_date_time(written) if isinstance(written, str) else None
+
+
+def observed(entity: Entity, attribute: str) -> int | None:
+    """Return when a default instance was observed."""
+    instance = instance_of(entity, attribute)
+    return None if instance is None else parse_date_time(instance.get("observedAt"))
 
 
 def targets(entity: Entity, attribute: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ngsild.entity import instances
 from shapes import terms
-from shapes.surroundings.facts import Surroundings, as_number, instance_of, number, targets
+from shapes.surroundings.facts import Surroundings, as_number, instance_of, number, targets, text
 from shapes.surroundings.needs import Needs
 from shapes.surroundings.shape import Constraint, Fault, SurroundingShape, term_of
 
@@ -73,6 +73,71 @@ class OtherThan(Constraint):
         for each in targets(about.entity, self.attribute):
             if each in others:
                 yield Fault(terms.iri(each))
+
+
+class Exists(Constraint):
+    """The entities that a Relationship names exist; `exists` is true."""
+
+    def __init__(self, shape: SurroundingShape) -> None:
+        super().__init__(shape)
+        self.needs = Needs(judged=True, links=frozenset({(self.attribute,)}))
+
+    def faults(self, about: Surroundings) -> Iterator[Fault]:
+        for each in instances(about.entity.attributes.get(self.attribute, [])):
+            held = each.get("object", ())
+            for target in (held,) if isinstance(held, str) else held:
+                if target not in about.linked:
+                    yield Fault(terms.iri(target), each.get("datasetId"))
+
+
+class EqualsLinked(Constraint):
+    """A text is the same as the attribute `equalsLinked` of the entity at `link`, where that is known."""
+
+    required = ("link",)
+
+    def __init__(self, shape: SurroundingShape) -> None:
+        super().__init__(shape)
+        self._other, self._route = shape.text("equalsLinked"), shape.route()
+        self.needs = Needs(judged=True, links=frozenset({self._route}))
+        self.triggers |= {self._route[0]}
+
+    def faults(self, about: Surroundings) -> Iterator[Fault]:
+        expected = [found for other in about.along(self._route) if (found := text(other, self._other)) is not None]
+        for each in instances(about.entity.attributes.get(self.attribute, [])):
+            value = each.get("value")
+            if isinstance(value, str) and any(value != other for other in expected):
+                yield Fault(term_of(value), each.get("datasetId"))
+
+
+class EnergyOfRise(Constraint):
+    """An energy fits the rise of a state of charge (%) times the energy of the battery at `link`.
+
+    It lies between `energyOfRise` and `most` times that; rises below `leastRise` say too little.
+    """
+
+    required = ("most", "leastRise", "rise", "riseTo", "capacity", "link")
+    optional = ("thenLink",)
+
+    def __init__(self, shape: SurroundingShape) -> None:
+        super().__init__(shape)
+        self._least, self._most = shape.number("energyOfRise"), shape.number("most")
+        self._least_rise, self._capacity = shape.number("leastRise"), shape.text("capacity")
+        self._from, self._to, self._route = shape.text("rise"), shape.text("riseTo"), shape.route()
+        self.needs = Needs(judged=True, links=frozenset({self._route}))
+        self.triggers |= {self._from, self._to, self._route[0]}
+
+    def faults(self, about: Surroundings) -> Iterator[Fault]:
+        begin, end = number(about.entity, self._from), number(about.entity, self._to)
+        if begin is None or end is None or end - begin < self._least_rise:
+            return
+        for other in about.along(self._route):
+            capacity = number(other, self._capacity)
+            if capacity is None:
+                continue
+            stored = (end - begin) * capacity / 1e2
+            for value, dataset in numbers(about, self.attribute):
+                if not stored * self._least <= value <= stored * self._most:
+                    yield Fault(term_of(value), dataset)
 
 
 def numbers(about: Surroundings, attribute: str) -> Iterator[tuple[float, str | None]]:

@@ -24,24 +24,29 @@ class Related(NamedTuple):
     of: Route
     """To what: to the entity itself (empty), or to what it refers to along this path. For a Property: its own IRI."""
     overlapping: tuple[str, str] | None = None
-    """Only those whose time overlaps the entity's: the attributes of start and end. No end is an open end."""
+    """Only those whose time overlaps the entity's: their attributes of start and end. No end is an open end."""
+    span: int = 0
+    """With `overlapping`: those that overlap the last so many microseconds, in place of the entity's own time."""
 
 
 class SeriesNeed(NamedTuple):
     """How much of the history of an attribute, of each datasetId, with the current instance last."""
 
     samples: int
-    """The last so many."""
+    """The last so many; 0 for any number."""
     span: int = 0
     """None of them older than this before the newest, in microseconds; 0 for any age."""
     between: tuple[str, str] | None = None
     """In place of the newest: from the last one at or before the moment in the entity's first attribute to the first
     one at or after the moment in its second."""
+    every: int = 0
+    """One sample, the last, in each period of so many microseconds will do; 0: all are wanted."""
 
     def also(self, other: SeriesNeed) -> SeriesNeed:
         """Return what serves both."""
         span = max(self.span, other.span) if self.span and other.span else 0
-        return SeriesNeed(max(self.samples, other.samples), span, self.between or other.between)
+        samples = max(self.samples, other.samples) if self.samples and other.samples else 0
+        return SeriesNeed(samples, span, self.between or other.between, min(self.every, other.every))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,11 @@ class SurroundingShape:
         """Return a parameter that is an IRI or a text."""
         return str(self.parameters[name])
 
+    def given(self, name: str) -> str | None:
+        """Return an optional parameter that is an IRI or a text."""
+        found = self.parameters.get(name)
+        return None if found is None else str(found)
+
     def route(self) -> Route:
         """Return the path that `link` and `thenLink` make; empty without them."""
         return tuple(str(self.parameters[name]) for name in ("link", "thenLink") if name in self.parameters)
