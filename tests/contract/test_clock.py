@@ -98,7 +98,7 @@ async def town(broker: Broker) -> AsyncIterator[Town]:
 
 
 async def test_a_car_that_does_not_charge_is_suspected_then_confirmed_then_gone(town: Town) -> None:
-    await town.say(5, "occupied", "available")
+    await town.say(1, "occupied", "available")
     await town.look(6)
     assert await town.violations() == [], "there is a time of grace"
     await town.say(12, "occupied", "available")
@@ -116,6 +116,7 @@ async def test_a_car_that_does_not_charge_is_suspected_then_confirmed_then_gone(
 
 
 async def test_what_was_seen_but_once_is_dismissed(town: Town) -> None:
+    await town.say(1, "occupied", "available")
     await town.say(12, "occupied", "available")
     await town.look(13)
     await town.say(14, "occupied", "charging")
@@ -124,6 +125,7 @@ async def test_what_was_seen_but_once_is_dismissed(town: Town) -> None:
 
 
 async def test_old_states_prove_nothing(town: Town) -> None:
+    await town.say(1, "occupied", "available")
     await town.say(12, "occupied", "available")
     await town.look(60)
     assert await town.violations() == []
