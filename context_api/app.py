@@ -35,6 +35,7 @@ from context_api.routes import (
     entity_attributes,
     entity_operations,
     health,
+    issues,
     jsonld_contexts,
     metrics,
     model,
@@ -63,6 +64,7 @@ def operations() -> list[Operation]:
         *quarantine.OPERATIONS,
         *model.OPERATIONS,
         *validation.OPERATIONS,
+        *issues.OPERATIONS,
         *health.OPERATIONS,
         *metrics.OPERATIONS,
     ]

@@ -8,6 +8,7 @@ and this small API. Does not belong here: anything that reads or checks entities
     telemetry_iris()     the attributes whose late values go to history only (decision 7)
     contexts()           every @context of ours by its URL; they resolve without a network call
     context(name)        one of them
+    conversion           (a module) from one unit to another
 """
 
 from __future__ import annotations

@@ -16,12 +16,14 @@ from shapes.components.component import Component, Parameter
 from shapes.expressions import expression
 from shapes.shape import (
     OWN,
+    REPAIR_KINDS,
     SEVERITIES,
     Alternative,
     Constraint,
     Library,
     Path,
     Pattern,
+    Repair,
     Repeated,
     Rule,
     Sequence,
@@ -77,7 +79,20 @@ def read_rules(graph: Graph) -> Iterator[Rule]:
         said = [graph.value(node, each) for each in (RDFS.label, _VS.explanation, _VS.recommendedAction)]
         if not isinstance(node, URIRef) or None in said:
             raise RefusedShape(f"{node}: a rule needs an IRI, a label, an explanation and a recommended action")
-        yield Rule(str(node), *map(str, said))
+        label, explanation, action = map(str, said)
+        yield Rule(str(node), label, explanation, action, _repair(graph, node))
+
+
+def _repair(graph: Graph, rule: URIRef) -> Repair | None:
+    kind, quality = graph.value(rule, _VS.repair), graph.value(rule, _VS.quality)
+    if kind is None and quality is None:
+        return None
+    found = next((each for each in REPAIR_KINDS if each == str(kind)), None)
+    if found is None:
+        raise RefusedShape(f"{rule}: vs:repair is one of {', '.join(REPAIR_KINDS)}")
+    if (quality is not None) is not (found == "markOutlier"):
+        raise RefusedShape(f"{rule}: vs:quality says how markOutlier marks a value; it belongs to that and no other")
+    return Repair(found, None if quality is None else str(quality))
 
 
 def read_shapes(graph: Graph, foreign: bool = False) -> list[Targeted]:

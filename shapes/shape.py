@@ -113,6 +113,20 @@ class Targeted:
     targets: tuple[Target, ...]
 
 
+RepairKind = Literal["convertUnit", "markOutlier"]
+"""What can be done about a fault without asking its source."""
+REPAIR_KINDS: tuple[RepairKind, ...] = ("convertUnit", "markOutlier")
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a rule proposes to do where it is broken; nothing is done until somebody accepts it."""
+
+    kind: RepairKind
+    quality: str | None = None
+    """For markOutlier: what the sub-property `quality` says of the value from then on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What shapes are there for, in words for people who know nothing of the model."""
@@ -123,6 +137,7 @@ class Rule:
     """What is odd, what it may mean, what to do."""
     action: str
     """What is recommended: checkSensor, maintenanceCheck, reviewUsage, contactProvider, correctMapping, ..."""
+    repair: Repair | None = None
 
 
 @dataclass(frozen=True, slots=True)

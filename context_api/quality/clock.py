@@ -14,9 +14,9 @@ from context_api.storage.tables import tenant as tenants
 from context_api.validation.gathering import Asked, gather
 from context_api.validation.judging import Validation
 from context_api.validation.modes import Mode
+from context_api.validation.telling import told_of
 from ngsild.entity import Entity
 from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
-from shapes.report import as_json
 from shapes.shape import Result
 from shapes.surroundings import model_surroundings
 
@@ -58,7 +58,7 @@ async def _judge(store: Store, validation: Validation, tenant: Tenant, entities:
                 entity.id,
                 now,
                 entity.version,
-                [as_json(None, result, {}) for result in results],
+                told_of(entity, results),
                 shapes.judged(entity.types, frozenset(), "clock").__contains__,
             )
         )

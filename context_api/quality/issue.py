@@ -1,5 +1,7 @@
 """DataQualityIssue entities: one for each thing that validation finds in an entity, from the day on that it is found.
 
+It carries the repair that its rule names, where one applies, and the value as it would be then.
+
 `open` until the next judged write heals it (`resolved`), and again when it comes back. A person may set an issue to
 `confirmed`, which it stays until it is healed, or to `dismissed`, which it stays as long as the value does.
 """
@@ -27,6 +29,10 @@ STATUS = f"{CORE_NAMESPACE}status"
 _CONCERNS = f"{NAMESPACE}concerns"
 _VALUE = f"{NAMESPACE}offendingValue"
 _OBSERVED_AT = f"{NAMESPACE}observedAtOfValue"
+_ACTION = f"{NAMESPACE}action"
+_REPAIR, _PROPOSED = f"{NAMESPACE}repair", f"{NAMESPACE}proposedValue"
+#: What a finding may leave out.
+_OPTIONAL = frozenset({_VALUE, _OBSERVED_AT, _REPAIR, _PROPOSED})
 _CONSTRAINTS = "http://www.w3.org/ns/shacl#{}ConstraintComponent"
 #: Characters of an offending value that are told.
 _MOST_VALUE = 1_000
@@ -66,12 +72,15 @@ class Finding:
             "action": "flagged",
             "recommendedAction": result.get("recommendedAction") or ("none" if rule is None else rule.action),
             "offendingValue": self.value,
+            "repair": result.get("repair"),
         }
         found: dict[str, Attribute] = {
             f"{NAMESPACE}{name}": {"type": "Property", "value": value}
             for name, value in told.items()
             if value is not None
         }
+        if "proposal" in result:
+            found[_PROPOSED] = result["proposal"]
         text = result.get("explanation") or (result.get("message") if rule is None else rule.explanation)
         if text:
             found[f"{NAMESPACE}explanation"] = {"type": "LanguageProperty", "languageMap": {"en": text}}
@@ -132,12 +141,54 @@ def change_of_issue(
     update = update_attributes(before, Fragment(attributes=attributes), at, frozenset())
     after, touched = update.after, update.touched
     if told is not None:
-        obsolete = (before.attributes.keys() & {_VALUE, _OBSERVED_AT}) - attributes.keys()
+        obsolete = (before.attributes.keys() & _OPTIONAL) - attributes.keys()
         removal = delete_attributes(after, sorted(obsolete), at)
         after, touched = removal.after, touched | removal.touched
     if not touched:
         return None
     return Change(before.id, before, after, at, "updateAttributes", touched, past)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The repair that an issue carries."""
+
+    entity_id: str
+    attribute: str
+    rule: str
+    repair: str
+    value: Instance
+    """The value as it would be, with the datasetId that it is for."""
+
+
+def proposed_by(issue: Entity) -> Proposed | None:
+    """Return the repair that an issue carries; None where it carries none, or is resolved."""
+    value, concerns = issue.attributes.get(_PROPOSED), issue.attributes.get(_CONCERNS)
+    told = [_scalar(issue, f"{NAMESPACE}{name}") for name in ("attribute", "rule", "repair")]
+    attribute, rule, repair = told
+    if not isinstance(value, dict) or not isinstance(concerns, dict) or not isinstance(concerns.get("object"), str):
+        return None
+    if attribute is None or rule is None or repair is None or status_of(issue) == "resolved":
+        return None
+    return Proposed(concerns["object"], attribute, rule, repair, value)
+
+
+def status_of(issue: Entity) -> str | None:
+    """Return the status of an issue."""
+    return _scalar(issue, STATUS)
+
+
+def decided(issue: Entity, at: int, *, action: str | None = None, status: str | None = None) -> Change | None:
+    """Return the change that writes down what a person decided of an issue; None where it says so already."""
+    attributes: dict[str, Attribute] = {}
+    if action is not None:
+        attributes[_ACTION] = {"type": "Property", "value": action}
+    if status is not None and status != status_of(issue):
+        attributes[STATUS] = {"type": "Property", "value": status, "observedAt": format_date_time(at)}
+    update = update_attributes(issue, Fragment(attributes=attributes), at, frozenset())
+    if not update.touched:
+        return None
+    return Change(issue.id, issue, update.after, at, "updateAttributes", update.touched)
 
 
 def _status(before: Entity | None, events: Sequence[Event]) -> tuple[Instance | None, list[Instance]]:

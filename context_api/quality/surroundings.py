@@ -20,8 +20,8 @@ from context_api.storage.tables import name
 from context_api.validation.gathering import Asked, gather
 from context_api.validation.judging import Validation
 from context_api.validation.modes import Mode
+from context_api.validation.telling import told_of
 from ngsild.entity import Entity
-from shapes.report import as_json
 from shapes.surroundings import Surroundings, SurroundingShapes, When, model_surroundings
 from shapes.surroundings.needs import together
 
@@ -113,7 +113,7 @@ class _Judge:
         report = []
         for each in about:
             covered = judged_by(self._shapes, each, _ON_WRITE)
-            report = [as_json(None, result, {}) for when in _ON_WRITE for result in self._shapes.judge(each, when)]
+            report = told_of(each.entity, (result for when in _ON_WRITE for result in self._shapes.judge(each, when)))
         return Judgement(
             written.tenant, written.k, written.entity_id, written.at, version, report, covered.__contains__
         )

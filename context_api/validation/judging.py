@@ -17,6 +17,7 @@ from context_api.validation.documents import ShapeDocument, read_document
 from context_api.validation.gathering import Asked, gather, surrounded_again
 from context_api.validation.modes import Mode, TenantModes
 from context_api.validation.tables import Stored, ValidationTables
+from context_api.validation.telling import told_of
 from ngsild.entity import Entity
 from ngsild.problems import BadRequestData, Conflict, NotAcceptable, Problem
 from ngsild.rdf import reference
@@ -199,11 +200,10 @@ class Validation:
                 refused = [*refused, *_refused_around(change, surrounded_again(about, after))]
             if refused:
                 return Judged(change, self._refusal(after, refused), about)
-        return Judged(replace(change, report=self._report(results) if results else _CONFORMS), None, about)
+        return Judged(replace(change, report=self._report(after, results) if results else _CONFORMS), None, about)
 
-    def _report(self, results: Sequence[Result]) -> str:
-        kept = [_compact(result) for result in results[: self._settings.max_report]]
-        return orjson.dumps(kept).decode()
+    def _report(self, entity: Entity, results: Sequence[Result]) -> str:
+        return orjson.dumps(told_of(entity, results, self._settings.max_report)).decode()
 
     def _refusal(self, entity: Entity, refused: Sequence[Result]) -> BadRequestData:
         shown = [as_json(entity.id, result) for result in refused[: self._settings.max_report]]
@@ -262,8 +262,3 @@ def _refused_around(change: Change, about: Surroundings) -> list[Result]:
 
 def _place(result: Result) -> tuple[Any, ...]:
     return result.shape, result.component, result.attribute, result.dataset
-
-
-def _compact(result: Result) -> dict[str, Any]:
-    """Return a result without what its rule says, which whoever reads it looks up."""
-    return as_json(None, result, {})

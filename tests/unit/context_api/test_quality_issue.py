@@ -49,9 +49,11 @@ def events(draw: st.DrawFn, second: int = 1) -> list[Event]:
     found: list[Event] = []
     for at in range(second, second + draw(st.integers(0, 7))):
         value = draw(st.sampled_from([None, "1", "2", "none"]))
-        result = {"shape": "urn:s", "message": draw(st.sampled_from(["a", "b"])), "constraint": "In"}
+        result: dict[str, Any] = {"shape": "urn:s", "message": draw(st.sampled_from(["a", "b"])), "constraint": "In"}
         if value not in (None, "none"):
             result["value"] = value
+        if draw(st.booleans()):
+            result |= {"repair": "markOutlier", "proposal": {"type": "Property", "value": draw(st.integers(1, 2))}}
         [finding] = findings(ENTITY, [result]).values()
         found.append(Event(START + at * 1_000_000, None if value is None else finding))
     return found

@@ -12,7 +12,10 @@ from ontology import context_file, context_names, model, source
 from ontology.generate import REPOSITORY, KeptVersionError, artefacts, write
 
 #: SHA-256 of every published version of the context. A new version adds a line; no line ever changes.
-KEPT = {"cim-0.1": "2436b5c71c0dc7a6322320fa91cf0a0c647e34666c90018bc58e528242cb4531"}
+KEPT = {
+    "cim-0.1": "2436b5c71c0dc7a6322320fa91cf0a0c647e34666c90018bc58e528242cb4531",
+    "cim-0.2": "44b7ad55133662a17b503d5980d37462938416c84fb5ebfe9a8bf81b08cb9032",
+}
 FOLDERS = ("ontology/contexts", "ontology/examples", "shapes/generated", "docs/reference/model")
 
 
