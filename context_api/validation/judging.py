@@ -66,6 +66,7 @@ class Validation:
         self._stored = Stored({}, {})
         self._seen = -1
         self._shapes: dict[int, Shapes] = {}
+        self._refreshing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -85,14 +86,17 @@ class Validation:
 
     async def refresh(self) -> None:
         """Read anew what is stored, unless nothing changed since."""
-        changes = await self._tables.epoch()
-        if changes == self._seen:
-            return
-        stored = await self._tables.load()
-        shapes = {}
-        for tenant, documents in stored.documents.items():
-            shapes[tenant] = await asyncio.to_thread(_together, documents)
-        self._stored, self._shapes, self._seen = stored, shapes, changes
+        # One after the other: what was read first must not take the place of what was read last.
+        async with self._refreshing:
+            changes = await self._tables.epoch()
+            if changes == self._seen:
+                return
+            stored = await self._tables.load()
+            shapes = {}
+            for tenant, documents in stored.documents.items():
+                same = documents == self._stored.documents.get(tenant)
+                shapes[tenant] = self._shapes[tenant] if same else await asyncio.to_thread(_together, documents)
+            self._stored, self._shapes, self._seen = stored, shapes, changes
 
     # What tenants say
 
