@@ -50,7 +50,7 @@ def instance(value: Given, minutes: float | None = None, **more: Any) -> Instanc
     return found | {iri(name) if name == "madeBySensor" else name: each for name, each in more.items()}
 
 
-def entity(name: str, **attributes: Given) -> Entity:
+def entity(name: str, /, **attributes: Given) -> Entity:
     """Return an entity `Type:key`; a tuple is a value with its minutes from NOW, a dict an instance, a list several."""
     made: dict[str, Any] = {}
     for attribute, given in attributes.items():
@@ -74,7 +74,7 @@ def about(
     what: Entity,
     *linked: Entity,
     related: Mapping[tuple[str, str], Iterable[Entity]] | None = None,
-    series: Mapping[str, Iterable[tuple[float, Given]] | list[Sample]] | None = None,
+    series: Mapping[str, Any] | None = None,
     histories: Mapping[tuple[str, str], Iterable[tuple[float, Given]]] | None = None,
     since: float | None = None,
 ) -> Surroundings:
@@ -103,32 +103,6 @@ def about(
         rows,
         past,
         None if since is None else NOW + round(since * MINUTE),
-    )
-
-
-def numbered(given: Surroundings, number: int) -> Surroundings:
-    """Return surroundings whose ids no other number has."""
-
-    def other(value: Any) -> Any:
-        if isinstance(value, str):
-            return f"{value}-{number}" if value.startswith("urn:ngsi-ld:") else value
-        if isinstance(value, Entity):
-            return replace(value, id=other(value.id), attributes=other(value.attributes))
-        if isinstance(value, Sample):
-            return value._replace(value=other(value.value), instance=other(value.instance))
-        if isinstance(value, list):
-            return [other(each) for each in value]
-        if isinstance(value, dict):
-            return {key if isinstance(key, tuple) else other(key): other(each) for key, each in value.items()}
-        return value
-
-    return replace(
-        given,
-        entity=other(given.entity),
-        linked=other(given.linked),
-        related=other(given.related),
-        series={(name, other(dataset)): other(row) for (name, dataset), row in given.series.items()},
-        histories=other(given.histories),
     )
 
 
