@@ -156,16 +156,6 @@ def _sessions() -> Examples:
         ]
         return about(session(energyCost=value), *way, related={("EnergySupplyContract", "site"): contracts})
 
-    def alone(begin: float, by: str, **more: object) -> Surroundings:
-        other = entity("ChargingSession:2", **{by: "urn:ngsi-ld:Shared:1"}, startDateTime=At(begin), endDateTime=At(90))
-        one = entity("ChargingSession:1", **{**HOUR_LONG, **more}, **{by: "urn:ngsi-ld:Shared:1"})
-        return about(one, related={("ChargingSession", by): [one, other]})
-
-    def supplied(begin: float) -> Surroundings:
-        one = entity("EnergySupplyContract:1", site=site.id, validFrom=At(-900), validTo=At(0))
-        other = entity("EnergySupplyContract:2", site=site.id, validFrom=At(begin))
-        return about(one, related={("EnergySupplyContract", "site"): [other]})
-
     return {
         "ChargingSession-energyDelivered-metered": (
             metered(20.4, "energyProvidedRegister"),
@@ -176,14 +166,29 @@ def _sessions() -> Examples:
             metered(17.3, "activeEnergyRegister"),
         ),
         "ChargingSession-energyDelivered-stored": (rise(14), rise(13.9)),
-        "ChargingSession-connector-alone": (alone(-2, "connector"), alone(-2.1, "connector")),
-        "ChargingSession-evse-alone": (alone(-2, "evse"), alone(-2.1, "evse")),
         "ChargingSession-co2Emission-of-energy": (emitted(6.05), emitted(6.07)),
         "ChargingSession-co2Saving-of-energy": (
             about(session(co2Saving=6.06, co2Emission=6), *way),
             about(session(co2Saving=6.07, co2Emission=6), *way),
         ),
         "ChargingSession-energyCost-of-contract": (cost(5.05), cost(5.06)),
+    }
+
+
+def _overlaps() -> Examples:
+    def alone(begin: float, by: str, **more: object) -> Surroundings:
+        other = entity("ChargingSession:2", **{by: "urn:ngsi-ld:Shared:1"}, startDateTime=At(begin), endDateTime=At(90))
+        one = entity("ChargingSession:1", **{**HOUR_LONG, **more}, **{by: "urn:ngsi-ld:Shared:1"})
+        return about(one, related={("ChargingSession", by): [one, other]})
+
+    def supplied(begin: float) -> Surroundings:
+        one = entity("EnergySupplyContract:1", site="urn:ngsi-ld:ChargingSite:1", validFrom=At(-900), validTo=At(0))
+        other = entity("EnergySupplyContract:2", site="urn:ngsi-ld:ChargingSite:1", validFrom=At(begin))
+        return about(one, related={("EnergySupplyContract", "site"): [other]})
+
+    return {
+        "ChargingSession-connector-alone": (alone(-2, "connector"), alone(-2.1, "connector")),
+        "ChargingSession-evse-alone": (alone(-2, "evse"), alone(-2.1, "evse")),
         "EnergySupplyContract-site-alone": (supplied(0), supplied(-1)),
     }
 
@@ -399,7 +404,7 @@ def _jumps() -> list[Surroundings]:
 SHAPES = {str(terms.text_of(shape.name)).removeprefix(NAMESPACE): shape for shape in model_surroundings().shapes}
 EXAMPLES: Examples = {
     name: example
-    for made in (_registers, _charging, _sessions, _sums, _batteries, _parking, _vehicles, _telemetry)
+    for made in (_registers, _charging, _sessions, _overlaps, _sums, _batteries, _parking, _vehicles, _telemetry)
     for name, example in made().items()
 }
 SPECIAL = {"EVSE-activeEnergyRegister-rises": _special(), "ElectricVehicle-stateOfCharge-jump": _jumps()}
