@@ -1,4 +1,7 @@
-"""The check before the sink: entities are judged by the shapes of the model, in the mode of the provider's manifest."""
+"""The check before the sink: entities are judged by the shapes of the model, in the mode of the provider's manifest.
+
+Repairs that the manifest accepts are made first; what the source gave stays beside the value.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,19 @@ from adapters.errors import RecordError
 from adapters.manifest import Validation
 from adapters.quarantine import ViolationError, local_name, rule_name, rule_of
 from ngsild.context import TermMap, compile_terms
+from ngsild.entity import Entity as Expanded
+from ngsild.entity import Instance
 from ngsild.expand import expand_entity
 from ngsild.problems import Problem
 from shapes import model_shapes
+from shapes.repair import in_doubt, proposal, repaired_entity
 from shapes.report import as_json
-from shapes.shape import Result
+from shapes.report import rule_of as rule_of_result
+from shapes.shape import REPAIR_KINDS, RepairKind, Result
 
 _VIOLATION = "Violation"
+#: What stands in the place of the severity where a value was repaired.
+_REPAIRED = "repaired"
 
 
 class Judge:
@@ -26,13 +35,15 @@ class Judge:
 
     def __init__(self, validation: Validation) -> None:
         self._mode: Literal["enforce", "warn", "off"] = validation.mode
+        self._accepted = frozenset(validation.accept)
         self._shapes = model_shapes()
         self._terms = cim_terms()
         self.found: Counter[tuple[str, str]] = Counter()
-        """How many entities broke a rule, by rule and severity; callers take and empty it."""
+        """How many entities broke a rule, by rule and severity, and how many values were repaired, by rule and
+        "repaired"; callers take and empty it."""
 
     def check(self, entities: Sequence[dict[str, Any]]) -> None:
-        """Judge the entities of a record.
+        """Judge the entities of a record, after the repairs that are accepted, which change the entities given.
 
         Raises ViolationError where one breaks a rule so gravely that the record must not be delivered, and RecordError
         where one is no NGSI-LD; neither unless the mode is enforce.
@@ -46,12 +57,42 @@ class Judge:
 
     def _results(self, entity: dict[str, Any]) -> list[Result]:
         try:
-            return self._shapes.judge(expand_entity(entity, self._terms, 0))
+            expanded = expand_entity(entity, self._terms, 0)
+            results = self._shapes.judge(expanded)
+            return self._repaired(entity, expanded, results) if results and self._accepted else results
         except Problem as problem:
             self.found["NGSI-LD", _VIOLATION] += 1
             if self._mode == "enforce":
                 raise RecordError(f"{entity.get('id')} is no NGSI-LD: {problem}", rule="NGSI-LD") from problem
             return []
+
+    def _repaired(self, entity: dict[str, Any], expanded: Expanded, results: Sequence[Result]) -> list[Result]:
+        """Make the repairs that are accepted; return what is still wrong after them."""
+        for kind in REPAIR_KINDS:
+            made = False
+            for result in results:
+                by = proposal(expanded, result) if self._accepts(result, kind) else None
+                if by is None or result.attribute is None:
+                    continue
+                self._lay(entity, result.attribute, by)
+                expanded, made = repaired_entity(expanded, result.attribute, by), True
+                self.found[rule_name(result.rule or result.shape), _REPAIRED] += 1
+            if made:
+                results = self._shapes.judge(expanded)
+        return [each for each in results if not (self._accepts(each, "markOutlier") and in_doubt(expanded, each))]
+
+    def _accepts(self, result: Result, kind: RepairKind) -> bool:
+        rule = rule_of_result(result)
+        if rule is None or rule.repair is None or rule.repair.kind != kind:
+            return False
+        return kind in self._accepted or rule_name(rule.iri) in self._accepted
+
+    def _lay(self, entity: dict[str, Any], attribute: str, by: Instance) -> None:
+        """Lay a proposal over an attribute of an entity as the sink takes it, with the names of the model."""
+        found = entity[self._terms.compact(attribute)]
+        for each in found if isinstance(found, list) else [found]:
+            if each.get("datasetId") == by.get("datasetId"):
+                each.update({self._terms.compact(name) if ":" in name else name: value for name, value in by.items()})
 
 
 @cache

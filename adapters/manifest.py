@@ -16,8 +16,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from adapters.errors import ManifestError, SettingError
+from adapters.quarantine import rule_name
 from adapters.sources.files import FileOptions
 from adapters.sources.rest import RestOptions
+from shapes import model_rules
+from shapes.shape import REPAIR_KINDS
 
 MANIFEST_NAME = "manifest.yaml"
 SCHEMA_PATH = Path(__file__).with_name("manifest.schema.json")
@@ -74,12 +77,35 @@ class Validation(_Part):
         description="enforce: a record whose entities have a Violation goes to quarantine as a whole; warn: it is"
         " delivered all the same, and counted; off: nothing is judged.",
     )
+    accept: list[str] = Field(
+        default_factory=list,
+        description="Repairs that are made before it is judged, where a rule names one: convertUnit, markOutlier, or"
+        " the rules whose repair is meant (C03). What the source gave stays beside the value, and each is counted.",
+    )
 
     @field_validator("mode", mode="before")
     @classmethod
     def _off_in_yaml(cls, value: object) -> object:
         # YAML 1.1 reads a bare `off` as false.
         return "off" if value is False else value
+
+    @field_validator("accept")
+    @classmethod
+    def _known(cls, accepted: list[str]) -> list[str]:
+        if not accepted:
+            return accepted
+        known = set(REPAIR_KINDS) | {rule_name(rule.iri) for rule in model_rules().values() if rule.repair is not None}
+        unknown = sorted(set(accepted) - known)
+        if unknown:
+            said = f"{', '.join(unknown)}: no repair, and no rule that names one"
+            raise ValueError(f"{said}; known are {', '.join(sorted(known))}")
+        return accepted
+
+    @model_validator(mode="after")
+    def _judged(self) -> Validation:
+        if self.accept and self.mode == "off":
+            raise ValueError("accept: in the mode off nothing is judged, and so nothing is repaired")
+        return self
 
 
 class Schedule(_Part):

@@ -7,6 +7,7 @@ what each rule is about), and what judges entities by them:
     document    the same as JSON, which is read at the start
     engine      SHACL Core on the RDF of one entity, exactly
     compiler    a fast check for each set of types (certainty says of what it is sure); the engine judges what it doubts
+    repair      what the attribute at fault would be after the repair that a rule names; nothing is done here
     oracle      pySHACL, which says what a shape means
 
 Does not belong here: what to do about a violation (validation modes, quarantine).

@@ -7,12 +7,14 @@ instance (`repaired`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from ngsild import rdf
-from ngsild.entity import Entity, Instance, instances
+from ngsild.entity import Entity, Instance, attribute_of, instances
 from ontology import NAMESPACE, Attribute, model
 from ontology.conversion import conversion_of_codes
 from shapes.report import rule_of
@@ -49,6 +51,22 @@ def proposed(attribute: str, instance: Instance, repair: Repair) -> Instance | N
 def repaired(instance: Instance, proposal: Instance) -> Instance:
     """Return an instance as a proposal for it has it."""
     return instance | proposal
+
+
+def repaired_entity(entity: Entity, attribute: str, proposal: Instance) -> Entity:
+    """Return an entity with a proposal laid over the instance of its datasetId; its times stay."""
+    dataset = proposal.get("datasetId")
+    found = [
+        repaired(each, proposal) if each.get("datasetId") == dataset else each
+        for each in instances(entity.attributes[attribute])
+    ]
+    return replace(entity, attributes={**entity.attributes, attribute: attribute_of(found)})
+
+
+def converted_from(instance: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    """Return value and unit that a converted instance had, None for any other."""
+    value, unit = instance.get(SOURCE_VALUE), instance.get(SOURCE_UNIT)
+    return (value.get("value"), unit.get("value")) if isinstance(value, dict) and isinstance(unit, dict) else None
 
 
 def in_doubt(entity: Entity, result: Result) -> bool:

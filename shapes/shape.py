@@ -114,8 +114,8 @@ class Targeted:
 
 
 RepairKind = Literal["convertUnit", "markOutlier"]
-"""What can be done about a fault without asking its source."""
 REPAIR_KINDS: tuple[RepairKind, ...] = ("convertUnit", "markOutlier")
+"""What can be done about a fault without asking its source, in the order in which it is done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from voltweave import installed_version
-from voltweave.commands import adapters, ingest, migrate, model, quarantine, query, serve, settings, up, validate
+from voltweave.commands import (
+    adapters,
+    ingest,
+    issues,
+    migrate,
+    model,
+    quarantine,
+    query,
+    serve,
+    settings,
+    up,
+    validate,
+)
 from voltweave.problems import CommandError, ExitCode
 
 app = typer.Typer(
@@ -44,6 +56,7 @@ app.command("ingest")(ingest.ingest)
 app.command("validate")(validate.validate)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(issues.app, name="issues")
 app.add_typer(model.app, name="model")
 app.command("settings")(settings.settings)
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 ServerUrl = Annotated[str | None, typer.Option(help="URL of the server. [default: http://127.0.0.1:9090]")]
 Tenant = Annotated[str | None, typer.Option(help="Tenant to ask. [default: the default tenant]")]
+CONTEXT = "https://w3id.org/voltweave/contexts/cim.jsonld"
+LINK_RELATION = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
+LINK = f"<{CONTEXT}>; {LINK_RELATION}"
+"""The header that says that names are those of the model."""
 _EXAMPLE = "For example --server http://127.0.0.1:9090"
 
 

@@ -16,7 +16,7 @@ from ngsild.entity import Entity, instances
 from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
 from ngsild.query.ast import And, Compare, Equal, Moment, Node, Path, Text
 from shapes.surroundings import Needs, Related, Route, Sample, SeriesNeed, Surroundings
-from shapes.surroundings.facts import Series, SeriesKey, as_sample, instance_of, moment, targets
+from shapes.surroundings.facts import Series, SeriesKey, as_sample, corrected, instance_of, moment, targets
 
 #: Entities that one entity may refer to, and that may refer to it, which are read; rules see no more of them.
 _MOST_LINKED, _MOST_RELATED = 200, 500
@@ -210,7 +210,7 @@ def _samples(entity: Entity, attribute: str, past: Sequence[Past], new_from: int
         samples, since = found.get(key, ([], None))
         if current is not None and (not samples or samples[-1].time < current.time):
             found[key] = [*samples, current], current.time - 1 if since is None else since
-    return found
+    return {key: (corrected(samples), since) for key, (samples, since) in found.items()}
 
 
 def _sample(time: int, instance: Mapping[str, object]) -> Sample | None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ngsild.entity import Entity, Instance, instances
 from ngsild.names import parse_date_time
+from shapes.repair import converted_from
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -37,6 +38,15 @@ class Sample(NamedTuple):
 
 Series = list[Sample]
 """Samples of one attribute and dataset in time order."""
+
+
+def corrected(series: Series) -> Series:
+    """Return a series without the samples that another one of their time is a conversion of.
+
+    History keeps what was sent beside what it was converted to (`shapes.repair`).
+    """
+    sources = [(each.time, *source) for each in series if (source := converted_from(each.instance)) is not None]
+    return [each for each in series if (each.time, each.value, each.instance.get("unitCode")) not in sources]
 
 
 @dataclass(frozen=True, slots=True)

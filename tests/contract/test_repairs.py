@@ -15,7 +15,7 @@ from ngsild.query import EVERYTHING
 from ontology import NAMESPACE
 from tests.contract.cars import query
 from tests.contract.conftest import Broker, now
-from tests.contract.test_surroundings_issues import SESSION, Judged, judged, session
+from tests.contract.test_surroundings_issues import SESSION, Judged, evse, judged, register, session
 
 __all__ = ["judged"]
 pytestmark = pytest.mark.anyio
@@ -162,3 +162,14 @@ async def test_a_repair_is_judged_as_every_write(judged: Judged) -> None:
     [issue] = await issues(judged, "C03")
     assert (said(issue, "action"), status(issue)) == ("flagged", "open")
     assert (await stored(judged))["unitCode"] == "WHR"
+
+
+async def test_a_meter_does_not_fall_by_a_conversion(judged: Judged) -> None:
+    await judged.write(evse(energyProvidedRegister=register(7.4, 0)))
+    await judged.write(evse(energyProvidedRegister=register(7500, 60) | {"unitCode": "WHR"}))
+    assert ("C24", "EVSE", "open") in await judged.rules()
+    [issue] = await issues(judged, "C03")
+    await accept(judged, issue)
+    [issue] = await issues(judged, "C03")
+    assert status(issue) == "resolved"
+    assert await judged.rules() == [("C24", "EVSE", "resolved")]

@@ -9,14 +9,12 @@ import typer
 
 from voltweave.output import console, tell, write
 from voltweave.problems import Refused
-from voltweave.server import ServerUrl, Tenant, ask
+from voltweave.server import CONTEXT, LINK_RELATION, ServerUrl, Tenant, ask
 
 if TYPE_CHECKING:
     import httpx
 
-CONTEXT = "https://w3id.org/voltweave/contexts/cim.jsonld"
 _COLUMN_WIDTH = 16
-_LINK_RELATION = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 
 
 class Output(StrEnum):
@@ -66,7 +64,7 @@ def query(
         parameters["format"] = "simplified"
     given = {name: value for name, value in parameters.items() if value is not None}
     headers = {"Accept": "application/geo+json" if output is Output.geojson else "application/json"}
-    headers["Link"] = f"<{context}>; {_LINK_RELATION}"
+    headers["Link"] = f"<{context}>; {LINK_RELATION}"
     response = ask(server, "GET", "/ngsi-ld/v1/entities", tenant=tenant, query=given, headers=headers)
     _show(response, output)
     if context == CONTEXT and response.headers.get("NGSILD-Results-Count", "0") == "0" and not _found(response.json()):

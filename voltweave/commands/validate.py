@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from voltweave.commands.query import CONTEXT
 from voltweave.output import tell, write
 from voltweave.problems import ExitCode, Refused
+from voltweave.server import CONTEXT
 
 if TYPE_CHECKING:
     from shapes.shape import Result

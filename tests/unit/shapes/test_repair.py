@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -14,14 +13,14 @@ from rdflib import Graph
 
 import ontology
 from ngsild.context import compile_terms
-from ngsild.entity import Attribute, Entity, Instance, attribute_of, instances
+from ngsild.entity import Attribute, Entity, Instance, instances
 from ngsild.expand import expand_entity
 from ngsild.problems import Problem
 from ontology import Kind, model
 from ontology.conversion import conversion_of_codes
 from shapes import model_rules, model_shapes
 from shapes.reader import RefusedShape, read_rules
-from shapes.repair import QUALITY, SOURCE_UNIT, SOURCE_VALUE, in_doubt, proposal, repaired, without_doubted
+from shapes.repair import QUALITY, SOURCE_UNIT, SOURCE_VALUE, in_doubt, proposal, repaired_entity, without_doubted
 from shapes.shape import Repair, Result
 from tests.unit.shapes.generated_entities import EXAMPLES, entity
 
@@ -48,15 +47,6 @@ def expanded(body: dict[str, Any]) -> Entity:
     return expand_entity({key: value for key, value in body.items() if key != "@context"}, TERMS, 0)
 
 
-def laid_over(found: Entity, attribute: str, by: Instance) -> Entity:
-    """Return the entity with what a proposal says in the place of the instance that it is for."""
-    changed = [
-        repaired(each, by) if each.get("datasetId") == by.get("datasetId") else each
-        for each in instances(found.attributes[attribute])
-    ]
-    return replace(found, attributes={**found.attributes, attribute: attribute_of(changed)})
-
-
 def place(result: Result) -> tuple[str, str | None, str | None]:
     return result.shape, result.attribute, result.dataset
 
@@ -68,7 +58,7 @@ def check(found: Entity) -> set[str]:
         proposed = proposal(found, result)
         if proposed is None or result.attribute is None:
             continue
-        after = laid_over(found, result.attribute, proposed)
+        after = repaired_entity(found, result.attribute, proposed)
         left = [each for each in model_shapes().judge(after) if place(each) == place(result)]
         again = [each for each in left if each.value == result.value]
         assert without_doubted(after, again) == []
