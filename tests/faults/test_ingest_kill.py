@@ -59,7 +59,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def generated(count: int) -> list[dict[str, str]]:
     [sample] = sample_files(load_provider(PROVIDER).folder)
-    good = rows_of(sample)[:3]
+    # Samples lie in the future, where nothing can have been measured yet.
+    good = [{name: text.replace("2030/", "2020/") for name, text in row.items()} for row in rows_of(sample)[:3]]
     # A station moves to another site and back every few hundred rows: what is said of it last must win.
     return [{**good[n // 150 % 3], "Station_Name": f"STATION {n % 40}", KEY: str(n)} for n in range(count)]
 
