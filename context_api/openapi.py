@@ -20,6 +20,7 @@ _VARIABLES: dict[str, dict[str, Any]] = {
     "attrId": {"type": "string", "minLength": 1, "example": "ratedPower"},
     "type": {"type": "string", "minLength": 1, "example": "EVSE"},
     "contextId": {"type": "string", "minLength": 1},
+    "issueId": {"type": "string", "format": "uri", "example": "urn:ngsi-ld:DataQualityIssue:demo:1"},
     "recordId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "name": {"type": "string", "pattern": "^[a-z0-9.-]+$", "example": "cim"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import cycle
@@ -33,6 +34,7 @@ from starlette.testclient import TestClient
 from context_api.app import create_app
 from context_api.logs import configure
 from context_api.settings import ContextSettings, LimitSettings, LogSettings, Settings, StorageSettings
+from tests.platform import LINK
 
 EXAMPLES = 200
 CHECKS = [
@@ -87,6 +89,12 @@ QUARANTINED: dict[str, Any] = {
     "number": 1,
     "stage": "check",
     "record": {"kwh": -1},
+}
+#: Its energy is in Wh, where the model has kWh: there will be an issue with a repair.
+SESSION = {
+    "id": "urn:ngsi-ld:ChargingSession:demo:1",
+    "type": "ChargingSession",
+    "energyDelivered": {"value": 7000, "unitCode": "WHR", "observedAt": "2026-05-04T08:30:00Z"},
 }
 SHAPES = """
 @prefix sh: <http://www.w3.org/ns/shacl#> .
@@ -166,8 +174,24 @@ def aim(case: schemathesis.Case[Any]) -> None:
         case.query = {"type": KNOWN["type"]} | kept
 
 
+def issue(client: TestClient) -> str:
+    """Return the id of an issue that proposes a repair, as soon as there is one."""
+    asked = {"type": "DataQualityIssue", "q": 'repair=="convertUnit"'}
+    for _ in range(200):
+        found = client.get("/ngsi-ld/v1/entities", params=asked, headers={"Link": LINK}).json()
+        if found:
+            return str(found[0]["id"])
+        time.sleep(0.1)
+    raise AssertionError("no issue was made")
+
+
 def fill(client: TestClient) -> None:
     """Put there, again, what the paths name."""
+    assert client.patch("/validation", json={"mode": "warn", "types": {"ChargingSession": None}}).is_success
+    upsert = "/ngsi-ld/v1/entityOperations/upsert"
+    assert client.post(upsert, json=[SESSION], headers={"Link": LINK}).is_success
+    if "issueId" not in KNOWN:
+        KNOWN["issueId"] = issue(client)
     assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=SEED).is_success
     assert client.post("/quarantine", json=[QUARANTINED]).is_success
     turtle = {"Content-Type": "text/turtle"}

@@ -65,8 +65,8 @@ def _registers() -> Examples:
         examples[f"ElectricVehicle-{attribute}-rises"] = register("ElectricVehicle", attribute, slack)
     car = entity("ElectricVehicle:1")
     examples["ElectricVehicle-odometer-step"] = (
-        about(car, series={"odometer": [(-1440, 1000), (0, 3501)]}),
-        about(car, series={"odometer": [(-1440, 1000), (0, 3501.1)]}),
+        about(car, series={"odometer": [(-1440, 1000), (0, 3600)]}),
+        about(car, series={"odometer": [(-1440, 1000), (0, 3600.1)]}),
     )
     for attribute in (
         "numberOfFullCycles", "energyThroughput", "capacityThroughput", "timeExtremeHighTemp", "timeExtremeLowTemp",
