@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ngsild.rdf import FIRST, NIL, PREDICATES, REST
@@ -107,3 +108,15 @@ def moment(text: str) -> float | None:
         return float(day * 86400)
     seconds = float(text[17:].removesuffix("Z").removesuffix("+00:00"))
     return float(day) * 86400 + (int(text[11:13]) * 3600 + int(text[14:16]) * 60 + seconds)
+
+
+def seconds_between(start: str, end: str) -> float | None:
+    """Return the seconds between two moments of whole seconds, None for anything else; quicker than `moment`."""
+    if len(start) != 20 or len(end) != 20:
+        return None
+    try:
+        # All moments of this length end in Z.
+        elapsed = datetime.fromisoformat(end[:19]) - datetime.fromisoformat(start[:19])
+    except ValueError:
+        return None
+    return elapsed.days * 86400 + elapsed.seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from math import floor
 from typing import Any
 
@@ -17,6 +18,8 @@ from shapes.shape import Term
 
 _IT = "\0"
 _NUMBERS, _MOMENTS = frozenset({"int", "float"}), frozenset({"str", "moment"})
+#: Geometries of several positions, of which none is asked where it is.
+_EXTENDED = frozenset({"MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon"})
 _COUNTRY = "<https://schema.org/addressCountry>"
 
 
@@ -47,24 +50,20 @@ _EPOCH = moment("1970-01-01") or 0.0
 
 
 def _surely_possible(given: Given, name: Callable[..., str]) -> tuple[frozenset[str], str]:
-    soon = name(Soon(given["notAfterNow"]), ("soon", given["notAfterNow"]))
+    soon = name(Soon(given["notAfterNow"]))
     earliest = f"{given['notBefore']!r} <= " if "notBefore" in given else ""
-    return _MOMENTS, f"{earliest}{_IT} < {soon}.text"
+    return _MOMENTS, f"{earliest}{_IT} < {soon}"
 
 
+@dataclass(frozen=True, slots=True)
 class Soon:
-    """A text that comes after all moments that are not too late; it is written anew when a second has gone by."""
+    """What comes some seconds after now; in compiled text its name stands for the text."""
 
-    __slots__ = ("_ahead", "text")
+    ahead: float
 
-    def __init__(self, ahead: float) -> None:
-        self._ahead = ahead
-        self.text = ""
-        self.renew(time.time())
-
-    def renew(self, now: float) -> None:
-        """Write the text for a time; an older text says less, and nothing wrong."""
-        self.text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now + self._ahead))
+    def text(self, now: float) -> str:
+        """Return a text that comes after all moments that are not too late; an older one only says less."""
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now + self.ahead))
 
 
 POSSIBLE_TIME = Component(
@@ -215,6 +214,8 @@ def _surely_placed(given: Given, scope: Scope) -> str:
 
 def _point(given: Given) -> Callable[[dict[str, Any]], bool]:
     def test(value: dict[str, Any]) -> bool:
+        if value.get("type") in _EXTENDED and len(value) == 2:
+            return True
         if value.get("type") != "Point" or len(value) != 2:
             return False
         longitude, latitude = value["coordinates"][:2]
