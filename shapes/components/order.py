@@ -10,7 +10,7 @@ from typing import Literal
 from shapes.components import conditions
 from shapes.components.component import Asked, Component, Fault, Given, Parameter, Scope
 from shapes.components.nodes import dataset, instances, members, moment, numbers, quantities, quantity, seconds_between
-from shapes.components.sparql import CONDITIONS, constant, number, pattern
+from shapes.components.sparql import CONDITIONS, constant, duration, number, pattern
 from shapes.components.sparql import quantity as quantity_text
 
 _DAY = 86400
@@ -74,8 +74,8 @@ class _Order:
         return f"""{pattern(self.key)}
 {quantity_text(0)}
 {quantity_text(1)}
-  FILTER(?k0 = ?k1)
-  BIND({bound} AS ?bound)
+  FILTER(isNumeric(?n0) = isNumeric(?n1))
+  BIND(IF(isNumeric(?n1), {bound}, IF(BOUND($offset), ?n1 + {duration("offset")}, ?n1)) AS ?bound)
   FILTER(IF(COALESCE($strictly, false), !(?n0 {self.sign[0]} ?bound), !(?n0 {self.sign} ?bound)))
 {CONDITIONS}"""
 
@@ -200,7 +200,7 @@ MEMBERS_IN_ORDER = Component(
   ?object $greaterMember ?v1 .
 {quantity_text(0)}
 {quantity_text(1)}
-  FILTER(?k0 = ?k1)
+  FILTER(isNumeric(?n0) = isNumeric(?n1))
   FILTER(!(?n0 < ?n1))""",
     _disordered,
     _surely_ordered,

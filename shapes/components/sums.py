@@ -9,7 +9,7 @@ from typing import Any
 from ngsild.rdf import PREDICATES
 from shapes.components.component import Asked, Component, Fault, Given, Operand, Parameter, Scope
 from shapes.components.nodes import dataset, instances, moment, numbers, seconds_between, values
-from shapes.components.sparql import constant, maybe, number, number_or, pattern
+from shapes.components.sparql import constant, maybe, number, pattern, seconds
 from shapes.components.sparql import moment as moment_text
 from shapes.shape import Term
 from shapes.terms import text_of
@@ -68,8 +68,10 @@ LASTS = Component(
     ),
     f"""{pattern("lastsFrom", "lastsUntil")}
 {number(0)}
-{moment_text(1, "?v1")}
-{moment_text(2, "?v2")}
+  BIND({moment_text("?v1")} AS ?t1)
+  BIND({moment_text("?v2")} AS ?t2)
+{seconds(1)}
+{seconds(2)}
   FILTER(ABS(?n0 - (?m2 - ?m1)) > xsd:double($tolerance))""",
     _wrong_duration,
     _surely_lasts,
@@ -157,12 +159,10 @@ SUM = Component(
         *_TOLERANCES,
     ),
     f"""{pattern("sumOf")}
-{maybe(2, "plus")}
-{maybe(3, "less")}
+{maybe(2, "plus", "0e0")}
+{maybe(3, "less", "0e0")}
 {number(0)}
 {number(1)}
-{number_or(2, "plus", "0e0")}
-{number_or(3, "less", "0e0")}
   BIND(?n1 + ?n2 - ?n3 AS ?expected)
 {_GAP}""",
     _reckoned(("sumOf", "plus", "less"), _sum),
@@ -233,16 +233,12 @@ PRODUCT = Component(
         *_TOLERANCES,
     ),
     f"""{pattern("productOf")}
-{maybe(2, "times")}
-{maybe(3, "dividedBy")}
-{maybe(4, "andBy")}
-{maybe(5, "andAlsoBy")}
+{maybe(2, "times", "1e0")}
+{maybe(3, "dividedBy", "1e0")}
+{maybe(4, "andBy", "1e0")}
+{maybe(5, "andAlsoBy", "1e0")}
 {number(0)}
 {number(1)}
-{number_or(2, "times", "1e0")}
-{number_or(3, "dividedBy", "1e0")}
-{number_or(4, "andBy", "1e0")}
-{number_or(5, "andAlsoBy", "1e0")}
   FILTER(?n3 != 0 && ?n4 != 0 && ?n5 != 0)
   BIND(?n1 * ?n2 / ?n3 / ?n4 / ?n5 * {constant("scale", "1e0")} + {constant("constant", "0e0")} AS ?expected)
 {_GAP}

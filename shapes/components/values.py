@@ -13,6 +13,7 @@ from ngsild.rdf import COORDINATES, FIRST, REST
 from shapes import terms
 from shapes.components.component import Asked, Component, Fault, Given, Parameter, Scope
 from shapes.components.nodes import members, moment, number, values
+from shapes.components.sparql import duration
 from shapes.components.sparql import moment as moment_text
 from shapes.shape import Term
 
@@ -38,15 +39,7 @@ def _impossible(value: Term, given: Given) -> bool:
     if seconds is None:
         return False
     ahead, earliest = float(given["notAfterNow"]), str(given.get("notBefore", ""))
-    return seconds > _now() + ahead or (terms.text_of(value) or "")[:10] < earliest
-
-
-def _now() -> float:
-    """Return the seconds of this moment, as `moment` reckons them."""
-    return time.time() + _EPOCH
-
-
-_EPOCH = moment("1970-01-01") or 0.0
+    return seconds > time.time() + ahead or (terms.text_of(value) or "")[:10] < earliest
 
 
 def _surely_possible(given: Given, name: Callable[..., str]) -> tuple[frozenset[str], str]:
@@ -74,9 +67,8 @@ POSSIBLE_TIME = Component(
         Parameter("notBefore", "text", "the earliest date, such as 2010-01-01", optional=True),
     ),
     f"""  $this $PATH ?value .
-{moment_text(0, "?value")}
-{moment_text(1, "NOW()")}
-  FILTER(?m0 > ?m1 + xsd:double($notAfterNow) || (?m0 > 0e0 && SUBSTR(?s0, 1, 10) < $notBefore))""",
+  BIND({moment_text("?value")} AS ?t)
+  FILTER(?t > NOW() + {duration("notAfterNow")} || SUBSTR(STR(?t), 1, 10) < $notBefore)""",
     _each(_impossible),
     scalar=_surely_possible,
 )
