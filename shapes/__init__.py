@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shapes.compiler import Shapes
     from shapes.shape import Library, Rule
 
-__all__ = ["DOCUMENT", "NAMESPACE", "model_rules", "model_shapes", "shape_files"]
+__all__ = ["DOCUMENT", "NAMESPACE", "example_files", "model_rules", "model_shapes", "profile_files", "shape_files"]
 
 NAMESPACE = "https://w3id.org/voltweave/shapes#"
 
@@ -33,11 +33,15 @@ DOCUMENT = Path(__file__).parent / "shapes.json"
 
 
 @cache
-def model_shapes() -> Shapes:
-    """Return the shapes of the model, ready to judge entities; read once."""
+def model_shapes(profile: str | None = None) -> Shapes:
+    """Return the shapes of the model, as a profile has them where one is named, ready to judge entities; read once.
+
+    Raises:
+        LookupError: there is no such profile.
+    """
     from shapes.compiler import Shapes
 
-    return Shapes(_library().shapes)
+    return Shapes(_library().shapes if profile is None else _library().with_profile(profile))
 
 
 @cache
@@ -53,6 +57,16 @@ def _library() -> Library:
     from shapes.document import from_document
 
     return from_document(orjson.loads(DOCUMENT.read_bytes()))
+
+
+def example_files() -> list[Path]:
+    """Return the files with examples of rules: for shapes, an entity that breaks each and one that passes."""
+    return sorted((Path(__file__).parent / "examples").glob("*.json"))
+
+
+def profile_files() -> list[Path]:
+    """Return the Turtle files that hold a profile each."""
+    return sorted((Path(__file__).parent / "profiles").glob("*.ttl"))
 
 
 def shape_files() -> list[Path]:

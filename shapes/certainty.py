@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 from ngsild.context import core_terms
@@ -105,10 +106,9 @@ class Certainty:
             "many": _many,
             "present": _is_present,
             "typed": _is_typed,
-            "NUMBERS": frozenset({int, float}),
             "MANY": MANY,
         }
-        self.clocks: list[Soon] = []
+        self._clocks: list[tuple[str, Soon]] = []
         self._numbered: dict[Any, str] = {}
 
     def name(self, value: Any, key: Any = None) -> str:
@@ -118,8 +118,14 @@ class Certainty:
             self._numbered[key] = f"n{len(self._numbered)}"
             self.names[self._numbered[key]] = value
             if isinstance(value, Soon):
-                self.clocks.append(value)
+                self._clocks.append((self._numbered[key], value))
+                self.tell_time(time())
         return self._numbered[key]
+
+    def tell_time(self, now: float) -> None:
+        """Write the texts that come soon after a time."""
+        for name, soon in self._clocks:
+            self.names[name] = soon.text(now)
 
     def of_instance(self, constraints: Iterable[Constraint]) -> str | None:
         """Return when an instance surely meets the constraints on itself as a node."""

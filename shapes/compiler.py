@@ -18,7 +18,6 @@ from ngsild.rdf import Triple, is_plain_name, reference, triples_of
 from ngsild.render import Representation
 from shapes import NAMESPACE, terms
 from shapes.certainty import Certainty
-from shapes.components.values import Soon
 from shapes.engine import Data, judge, result
 from shapes.relations import Relations, is_relation
 from shapes.shape import OWN, SEVERITIES, Constraint, Result, Shape, Step, Targeted
@@ -71,8 +70,7 @@ class Shapes:
         """Tell the checks what time it is; they need it to the second."""
         self._until = now + 1
         for compiled in self._by_types.values():
-            for clock in compiled.clocks:
-                clock.renew(now)
+            compiled.tell_time(now)
 
     def is_about(self, types: Iterable[str]) -> bool:
         """Tell whether a shape is about entities of one of these types."""
@@ -105,7 +103,8 @@ class _Compiled:
     """The shapes that ask for the attribute and nothing else, with what they ask."""
     elsewhere: list[Targeted]
     """Shapes whose target is no class; their number is the one after the last of `shapes`."""
-    clocks: list[Soon]
+    tell_time: Callable[[float], None]
+    """Says to the check what time it is."""
 
     def results(self, entity: Entity, doubts: Iterable[int]) -> list[Result]:
         """Return what the shapes in doubt really find."""
@@ -169,7 +168,7 @@ def _compile(targeted: Sequence[Targeted], types: Sequence[str]) -> _Compiled:
     elsewhere = [each for each in targeted if any(target.kind != "class" for target in each.targets)]
     absences = {number: asked for number, shape in enumerate(shapes) if (asked := _absence(shape)) is not None}
     text = _Text(shapes, elsewhere)
-    return _Compiled(text.function(), shapes, absences, elsewhere, text.clocks)
+    return _Compiled(text.function(), shapes, absences, elsewhere, text.tell_time)
 
 
 def _split(shape: Shape) -> Iterator[Shape]:
@@ -204,9 +203,9 @@ class _Text:
         self._relations = Relations(shapes, self._certainty)
 
     @property
-    def clocks(self) -> list[Soon]:
-        """What of the text has to be told the time."""
-        return self._certainty.clocks
+    def tell_time(self) -> Callable[[float], None]:
+        """What says to the check what time it is."""
+        return self._certainty.tell_time
 
     def function(self) -> Doubts:
         """Return the function `doubts`."""

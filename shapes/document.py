@@ -13,7 +13,7 @@ _CLASSES: dict[str, Any] = {
     each.__name__: each
     for each in (
         shape.Step, shape.Sequence, shape.Alternative, shape.Repeated, shape.Constraint, shape.Pattern, shape.Shape,
-        shape.Target, shape.Targeted, shape.Rule, shape.Repair,
+        shape.Target, shape.Targeted, shape.Rule, shape.Repair, shape.Profile,
     )
 }  # fmt: skip
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import orjson
 
-from shapes import DOCUMENT
+from shapes import DOCUMENT, profile_files
 from shapes.components import turtle
 from shapes.document import to_document
-from shapes.oracle import shapes_graph
+from shapes.oracle import read_graph, shapes_graph
 from shapes.reader import read_library
 from shapes.surroundings import DOCUMENT as SURROUNDINGS
 from shapes.surroundings.document import to_document as surroundings_to_document
@@ -21,7 +21,8 @@ COMPONENTS = DOCUMENT.with_name("components.ttl")
 
 def document() -> bytes:
     """Return what belongs in the file: one shape or rule a line."""
-    members = to_document(read_library(shapes_graph())).items()
+    profiles = [read_graph(file) for file in profile_files()]
+    members = to_document(read_library(shapes_graph(), profiles)).items()
     lists = (orjson.dumps(name) + b": [\n" + b",\n".join(map(orjson.dumps, each)) + b"\n]" for name, each in members)
     return b"{" + b",\n".join(lists) + b"}\n"
 

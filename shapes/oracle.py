@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 import pyshacl
 from pyld import jsonld
 from pyshacl.helper.sparql_query_helper import SPARQLQueryHelper
-from rdflib import RDF, SH, Graph, Node, plugin
+from rdflib import RDF, SH, Graph, Node, URIRef, plugin
 from rdflib.plugins.sparql import prepareQuery
 from rdflib.plugins.sparql.processor import SPARQLProcessor
 from rdflib.plugins.sparql.sparql import Query
@@ -56,27 +57,37 @@ def _prepared(text: str) -> Query:
 plugin.register("sparql", Processor, __name__, PreparedQueries.__name__)
 
 
-def _look_once() -> None:
-    """Let pySHACL look once whether a query may be asked, not for every node: that takes milliseconds each time."""
-    look, allowed = SPARQLQueryHelper.check_invalid_sparql, set[str]()
+def _bind_paths() -> None:
+    """Let pySHACL bind a path of one predicate as it binds other parameters, and not write it into the query.
 
-    def check(self: SPARQLQueryHelper, text: str, **known: Any) -> bool:
-        if text not in allowed:
-            look(self, text, **known)  # type: ignore[no-untyped-call]
-            allowed.add(text)
-        return True
+    So the shapes with a component share one query, and whether it may be asked is looked at once.
+    """
+    write, seen = SPARQLQueryHelper.pre_bind_variables, set[str]()
 
-    SPARQLQueryHelper.check_invalid_sparql = check  # type: ignore[method-assign,assignment]
+    def bind(self: SPARQLQueryHelper, this: Node, valuenode: Node, extravars: Any) -> tuple[dict[str, Any], str]:
+        path, text = self.shape.path(), self.select_text
+        if text not in seen or not isinstance(path, URIRef):
+            seen.add(text)
+            bound: tuple[dict[str, Any], str] = write(self, this, valuenode=valuenode, extravars=extravars)  # type: ignore[no-untyped-call]
+            return bound
+        return {"this": this, "PATH": path} | ({"value": valuenode} if "?value" in text else {}), text
+
+    SPARQLQueryHelper.pre_bind_variables = bind  # type: ignore[method-assign,assignment]
 
 
-_look_once()
+_bind_paths()
 
 
 @cache
 def shapes_graph() -> Graph:
-    """Return all shapes as one graph, parsed once; callers must not change it."""
+    """Return all shapes of the model as one graph, parsed once; callers must not change it."""
+    return read_graph(*shape_files())
+
+
+def read_graph(*files: Path) -> Graph:
+    """Return what Turtle files hold as one graph."""
     graph = Graph()
-    for file in shape_files():
+    for file in files:
         graph.parse(file, format="turtle")
     return graph
 

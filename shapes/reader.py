@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from shapes.shape import (
     Library,
     Path,
     Pattern,
+    Profile,
     Repair,
     Repeated,
     Rule,
@@ -68,9 +70,29 @@ class RefusedShape(ValueError):
     """A shape that is no SHACL, or says what one entity alone cannot answer; the text names shape and reason."""
 
 
-def read_library(graph: Graph) -> Library:
-    """Return the shapes and the rules of a graph; raise RefusedShape for the first that is wrong."""
-    return Library(tuple(read_rules(graph)), tuple(read_shapes(graph)))
+def read_library(graph: Graph, profiles: Iterable[Graph] = ()) -> Library:
+    """Return the shapes and the rules of a graph, and profiles of graphs of their own.
+
+    Raises:
+        RefusedShape: one of them is wrong; it is the first.
+    """
+    library = Library(tuple(read_rules(graph)), tuple(read_shapes(graph)))
+    known = {terms.iri(str(node)) for predicate in (SH.path, RDF.type) for node in graph.subjects(predicate)}
+    return replace(library, profiles=tuple(_profile(each, known) for each in profiles))
+
+
+def _profile(graph: Graph, known: set[Term]) -> Profile:
+    """Return the profile of a graph; what it raises must be known."""
+    nodes = [node for node in graph.subjects(RDF.type, _VS.Profile) if isinstance(node, URIRef)]
+    if len(nodes) != 1:
+        raise RefusedShape("a file of a profile needs one vs:Profile with an IRI")
+    (node,) = nodes
+    raises = sorted(terms.iri(str(each)) for each in graph.objects(node, _VS.raises))
+    for each in raises:
+        if each not in known:
+            raise RefusedShape(f"{node}: it raises {each}, which is no shape")
+    label = str(graph.value(node, RDFS.label) or node)
+    return Profile(str(node).removeprefix(NAMESPACE), label, tuple(raises), tuple(read_shapes(graph)))
 
 
 def read_rules(graph: Graph) -> Iterator[Rule]:

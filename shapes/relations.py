@@ -43,8 +43,8 @@ class Relations:
         """Yield what to do after the instances of an attribute were looked at, the last being `x`."""
         names = self._names(attribute)
         if names:
-            held = {"v": "v", "t": "t", "i": "a"}
-            yield "  if type(a) is dict and 'datasetId' not in a: "
+            held = {"v": "v", "t": "float if t is int else t", "i": "a"}
+            yield "  if x is a and 'datasetId' not in a: "
             yield "   " + "; ".join(f"{name} = {held[name[0]]}" for name in names)
             yield f"  else: {' = '.join(names)} = MANY"
 

@@ -5,7 +5,7 @@ RDF terms are written as in N-Triples (`<iri>`, `"text"`, `"1"^^<datatype>`, `_:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from shapes import NAMESPACE
@@ -141,11 +141,40 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """What a provider asks beside: shapes of the model that are raised to Violations, and shapes of its own."""
+
+    name: str
+    label: str
+    raises: tuple[Term, ...]
+    adds: tuple[Targeted, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Library:
-    """Shapes together with the rules that they name."""
+    """Shapes together with the rules that they name, and profiles of providers."""
 
     rules: tuple[Rule, ...]
     shapes: tuple[Targeted, ...]
+    profiles: tuple[Profile, ...] = ()
+
+    def with_profile(self, name: str) -> tuple[Targeted, ...]:
+        """Return the shapes as a profile has them; raise LookupError for a name that none has."""
+        profile = next((each for each in self.profiles if each.name == name), None)
+        if profile is None:
+            names = ", ".join(each.name for each in self.profiles) or "none"
+            raise LookupError(f"there is no profile {name}; known: {names}")
+        raised = frozenset(profile.raises)
+        return *(replace(each, shape=_raised(each.shape, raised)) for each in self.shapes), *profile.adds
+
+
+def _raised(shape: Shape, names: frozenset[Term]) -> Shape:
+    constraints = tuple(
+        replace(c, value=tuple(_raised(inner, names) for inner in c.value)) if c.name == "property" else c
+        for c in shape.constraints
+    )
+    severity: Severity = "Violation" if shape.name in names else shape.severity
+    return replace(shape, constraints=constraints, severity=severity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,8 @@ class Fault(NamedTuple):
 class Operand(NamedTuple):
     """The names that an attribute of the entity has in compiled text.
 
-    Value, type of it, and instance are None where the attribute is absent, and `MANY` where it has several instances or
-    a datasetId.
+    Value, type of it (float for any number), and instance are None where the attribute is absent, and `MANY` where it
+    has several instances or a datasetId.
     """
 
     value: str

@@ -71,7 +71,7 @@ def fail(given: Given, scope: Scope) -> str:
         tests.append(f"{kind} is str and not {search}({value})")
         tests.append(f"{kind} is bool and not {search}('true' if {value} else 'false')")
     if "whenOver" in given:
-        tests.append(f"{kind} in NUMBERS and {value} <= {given['whenOver']!r}")
+        tests.append(f"{kind} is float and {value} <= {given['whenOver']!r}")
     return " or ".join(tests)
 
 

@@ -9,10 +9,11 @@ from typing import Literal
 
 from shapes.components import conditions
 from shapes.components.component import Asked, Component, Fault, Given, Parameter, Scope
-from shapes.components.nodes import dataset, instances, members, moment, numbers, quantities, quantity
-from shapes.components.sparql import CONDITIONS, constant, number, pattern
+from shapes.components.nodes import dataset, instances, members, moment, numbers, quantities, quantity, seconds_between
+from shapes.components.sparql import CONDITIONS, constant, duration, number, pattern
 from shapes.components.sparql import quantity as quantity_text
 
+_DAY = 86400
 _ORDERS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     "<": operator.lt,
@@ -59,9 +60,11 @@ class _Order:
             limit = f"{bound.value} * {factor!r} + {offset!r} {margin}"
             test = scope.name(_apart(compare, factor, offset), ("apart", compare, factor, offset))
             texts = f"{test}({own.value}, {bound.value})"
+            if compare == "<=" and factor == 1 and offset >= _DAY:
+                texts = f"({own.value}[:10] == {bound.value}[:10] or {texts})"
         tests = [
             f"{own.value} is None or {bound.value} is None",
-            f"{own.kind} in NUMBERS and {bound.kind} in NUMBERS and {own.value} {compare} {limit}",
+            f"{own.kind} is float and {bound.kind} is float and {own.value} {compare} {limit}",
             f"{own.kind} is str and {bound.kind} is str and {texts}",
         ]
         return conditions.unless(tests, given, scope)
@@ -71,8 +74,8 @@ class _Order:
         return f"""{pattern(self.key)}
 {quantity_text(0)}
 {quantity_text(1)}
-  FILTER(?k0 = ?k1)
-  BIND({bound} AS ?bound)
+  FILTER(isNumeric(?n0) = isNumeric(?n1))
+  BIND(IF(isNumeric(?n1), {bound}, IF(BOUND($offset), ?n1 + {duration("offset")}, ?n1)) AS ?bound)
   FILTER(IF(COALESCE($strictly, false), !(?n0 {self.sign[0]} ?bound), !(?n0 {self.sign} ?bound)))
 {CONDITIONS}"""
 
@@ -91,6 +94,9 @@ def _apart(sign: str, factor: float, offset: float) -> Callable[[str, str], bool
     compare = _ORDERS[sign]
 
     def test(own: str, bound: str) -> bool:
+        elapsed = seconds_between(bound, own) if factor == 1 else None
+        if elapsed is not None:
+            return compare(elapsed, offset)
         one, two = moment(own), moment(bound)
         return one is None or two is None or compare(one, two * factor + offset)
 
@@ -128,7 +134,7 @@ def _surely_within(given: Given, scope: Scope) -> str:
     value, kind, _ = scope.own
     signs = {"least": ">=", "most": "<=", "over": ">"}
     bounds = " and ".join(f"{value} {sign} {given[name]!r}" for name, sign in signs.items() if name in given)
-    tests = [f"{value} is None", f"{kind} is str", f"{kind} in NUMBERS and {bounds or 'True'}"]
+    tests = [f"{value} is None", f"{kind} is str", f"{kind} is float and {bounds or 'True'}"]
     return conditions.unless(tests, {**given, "when": given["rangeWhen"]}, scope)
 
 
@@ -194,7 +200,7 @@ MEMBERS_IN_ORDER = Component(
   ?object $greaterMember ?v1 .
 {quantity_text(0)}
 {quantity_text(1)}
-  FILTER(?k0 = ?k1)
+  FILTER(isNumeric(?n0) = isNumeric(?n1))
   FILTER(!(?n0 < ?n1))""",
     _disordered,
     _surely_ordered,

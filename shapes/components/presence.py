@@ -135,11 +135,9 @@ BEFORE_OBSERVATIONS = Component(
     (Parameter("beforeObservations", "flag", "whether it is asked"),),
     f"""  $this $PATH ?value .
   ?value ngsi-ld:hasValue ?v0 .
-{moment_text(0, "?v0")}
   $this ?attribute ?instance .
   ?instance ngsi-ld:observedAt ?v1 .
-{moment_text(1, "?v1")}
-  FILTER($beforeObservations && ?m0 > ?m1)""",
+  FILTER($beforeObservations && {moment_text("?v0")} > {moment_text("?v1")})""",
     _too_late,
     _surely_before,
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from itertools import product
 from typing import Any
 
 from ngsild.rdf import PREDICATES
 from shapes.components.component import Asked, Component, Fault, Given, Operand, Parameter, Scope
-from shapes.components.nodes import dataset, instances, moment, numbers, values
-from shapes.components.sparql import constant, maybe, number, number_or, pattern
+from shapes.components.nodes import dataset, instances, moment, numbers, seconds_between, values
+from shapes.components.sparql import constant, maybe, number, pattern, seconds
 from shapes.components.sparql import moment as moment_text
 from shapes.shape import Term
 from shapes.terms import text_of
@@ -46,23 +45,15 @@ def _surely_lasts(given: Given, scope: Scope) -> str:
     own, start, end = scope.own, scope.operand(given["lastsFrom"]), scope.operand(given["lastsUntil"])
     test = scope.name(_lasts(given["tolerance"]), ("lasts", given["tolerance"]))
     return (
-        f"{own.value} is None or {start.value} is None or {end.value} is None or {own.kind} in NUMBERS and"
+        f"{own.value} is None or {start.value} is None or {end.value} is None or {own.kind} is float and"
         f" {start.kind} is str and {end.kind} is str and {test}({own.value}, {start.value}, {end.value})"
     )
 
 
 def _lasts(tolerance: float) -> Callable[[float, str, str], bool]:
-    read = datetime.fromisoformat
-
     def test(length: float, start: str, end: str) -> bool:
-        if len(start) != 20 or len(end) != 20:
-            return False
-        try:
-            # Without the fraction and the Z, which all moments have.
-            elapsed = read(end[:19]) - read(start[:19])
-        except ValueError:
-            return False
-        return abs(length - elapsed.total_seconds()) <= tolerance - 1e-6 or length == elapsed.total_seconds()
+        elapsed = seconds_between(start, end)
+        return elapsed is not None and abs(length - elapsed) <= tolerance
 
     return test
 
@@ -77,8 +68,10 @@ LASTS = Component(
     ),
     f"""{pattern("lastsFrom", "lastsUntil")}
 {number(0)}
-{moment_text(1, "?v1")}
-{moment_text(2, "?v2")}
+  BIND({moment_text("?v1")} AS ?t1)
+  BIND({moment_text("?v2")} AS ?t2)
+{seconds(1)}
+{seconds(2)}
   FILTER(ABS(?n0 - (?m2 - ?m1)) > xsd:double($tolerance))""",
     _wrong_duration,
     _surely_lasts,
@@ -130,26 +123,14 @@ def _at_once(asked: Asked, nodes: Sequence[Term]) -> bool:
     return len(times) == 1 and all(list(asked.data.values(node, PREDICATES["observedAt"])) for node in nodes)
 
 
-def _surely_near(given: Given, scope: Scope, operands: Sequence[Operand], expected: str, guard: str = "") -> str:
-    """Return when a value surely is near what it should be, or an operand is absent."""
+def _surely_near(given: Given, scope: Scope, operands: Sequence[Operand], expected: str, size: str) -> str:
+    """Return when a value surely is near what it should be, or an operand is absent; `size` is of what is rounded."""
     own = scope.own
     absent = " or ".join(f"{each.value} is None" for each in (own, *operands))
-    kinds = " and ".join(f"{each.kind} in NUMBERS" for each in (own, *operands))
-    test = scope.name(_close(given), ("close", given.get("tolerance"), given.get("relativeTolerance")))
-    scale = " + ".join(f"abs({each.value})" for each in operands)
-    return f"{absent} or {kinds}{guard} and {test}({own.value}, {expected}, {scale})"
-
-
-def _close(given: Given) -> Callable[[float, float, float], bool]:
-    absolute, relative = float(given.get("tolerance", 0)), float(given.get("relativeTolerance", 0))
-
-    def test(value: float, expected: float, scale: float) -> bool:
-        gap = abs(value - expected)
-        if gap == 0 and type(value) is int and type(expected) is int:
-            return True
-        return gap + _MARGIN * (scale + abs(expected)) <= max(absolute, relative * abs(value))
-
-    return test
+    kinds = " and ".join(f"{each.kind} is float" for each in (own, *operands))
+    gap = f"(gap := abs({own.value} - ({expected})) + {_MARGIN!r} * ({size}))"
+    near = f"{gap} <= {given.get('tolerance', 0)!r} or gap <= {given.get('relativeTolerance', 0)!r} * abs({own.value})"
+    return f"{absent} or {kinds} and ({near})"
 
 
 def _sum(given: Given, found: Sequence[float]) -> float:
@@ -162,7 +143,10 @@ def _surely_the_sum(given: Given, scope: Scope) -> str:
     signs = {"sumOf": "", "plus": " + ", "less": " - "}
     operands = {name: scope.operand(given[name]) for name in signs if name in given}
     expected = "".join(f"{signs[name]}{operand.value}" for name, operand in operands.items())
-    return _surely_near(given, scope, list(operands.values()), expected)
+    size = " + ".join(f"abs({operand.value})" for operand in operands.values())
+    near = _surely_near(given, scope, list(operands.values()), expected, size)
+    whole = " and ".join(f"type({each.value}) is int" for each in (scope.own, *operands.values()))
+    return near if given.get("tolerance") else f"{near} or {whole} and {scope.own.value} == {expected}"
 
 
 SUM = Component(
@@ -175,12 +159,10 @@ SUM = Component(
         *_TOLERANCES,
     ),
     f"""{pattern("sumOf")}
-{maybe(2, "plus")}
-{maybe(3, "less")}
+{maybe(2, "plus", "0e0")}
+{maybe(3, "less", "0e0")}
 {number(0)}
 {number(1)}
-{number_or(2, "plus", "0e0")}
-{number_or(3, "less", "0e0")}
   BIND(?n1 + ?n2 - ?n3 AS ?expected)
 {_GAP}""",
     _reckoned(("sumOf", "plus", "less"), _sum),
@@ -209,11 +191,12 @@ def _surely_the_product(given: Given, scope: Scope) -> str:
         for name, operand in operands.items()
         if name != "productOf"
     )
+    # A divisor that is 0 is left to the engine.
     divisors = [operand.value for name, operand in operands.items() if name not in ("productOf", "times")]
-    guard = "".join(f" and {each} != 0" for each in divisors)
     scale, constant_ = given.get("scale", 1), given.get("constant", 0)
-    expected = f"({expected}) * {scale!r} + {constant_!r}"
-    near = _surely_near(given, scope, list(operands.values()), expected, guard)
+    size = f"abs({scope.own.value}) + {2 * abs(constant_)!r}"
+    near = _surely_near(given, scope, list(operands.values()), f"({expected}) * {scale!r} + {constant_!r}", size)
+    near = "".join(f"{each} != 0 and " for each in divisors) + f"({near})"
     if not given.get("sameTime"):
         return near
     test = scope.name(_differ_in_time, "differ in time")
@@ -250,16 +233,12 @@ PRODUCT = Component(
         *_TOLERANCES,
     ),
     f"""{pattern("productOf")}
-{maybe(2, "times")}
-{maybe(3, "dividedBy")}
-{maybe(4, "andBy")}
-{maybe(5, "andAlsoBy")}
+{maybe(2, "times", "1e0")}
+{maybe(3, "dividedBy", "1e0")}
+{maybe(4, "andBy", "1e0")}
+{maybe(5, "andAlsoBy", "1e0")}
 {number(0)}
 {number(1)}
-{number_or(2, "times", "1e0")}
-{number_or(3, "dividedBy", "1e0")}
-{number_or(4, "andBy", "1e0")}
-{number_or(5, "andAlsoBy", "1e0")}
   FILTER(?n3 != 0 && ?n4 != 0 && ?n5 != 0)
   BIND(?n1 * ?n2 / ?n3 / ?n4 / ?n5 * {constant("scale", "1e0")} + {constant("constant", "0e0")} AS ?expected)
 {_GAP}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from math import floor
 from typing import Any
 
@@ -12,11 +13,14 @@ from ngsild.rdf import COORDINATES, FIRST, REST
 from shapes import terms
 from shapes.components.component import Asked, Component, Fault, Given, Parameter, Scope
 from shapes.components.nodes import members, moment, number, values
+from shapes.components.sparql import duration
 from shapes.components.sparql import moment as moment_text
 from shapes.shape import Term
 
 _IT = "\0"
 _NUMBERS, _MOMENTS = frozenset({"int", "float"}), frozenset({"str", "moment"})
+#: Geometries of several positions, of which none is asked where it is.
+_EXTENDED = frozenset({"MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon"})
 _COUNTRY = "<https://schema.org/addressCountry>"
 
 
@@ -35,36 +39,24 @@ def _impossible(value: Term, given: Given) -> bool:
     if seconds is None:
         return False
     ahead, earliest = float(given["notAfterNow"]), str(given.get("notBefore", ""))
-    return seconds > _now() + ahead or (terms.text_of(value) or "")[:10] < earliest
-
-
-def _now() -> float:
-    """Return the seconds of this moment, as `moment` reckons them."""
-    return time.time() + _EPOCH
-
-
-_EPOCH = moment("1970-01-01") or 0.0
+    return seconds > time.time() + ahead or (terms.text_of(value) or "")[:10] < earliest
 
 
 def _surely_possible(given: Given, name: Callable[..., str]) -> tuple[frozenset[str], str]:
-    soon = name(Soon(given["notAfterNow"]), ("soon", given["notAfterNow"]))
+    soon = name(Soon(given["notAfterNow"]))
     earliest = f"{given['notBefore']!r} <= " if "notBefore" in given else ""
-    return _MOMENTS, f"{earliest}{_IT} < {soon}.text"
+    return _MOMENTS, f"{earliest}{_IT} < {soon}"
 
 
+@dataclass(frozen=True, slots=True)
 class Soon:
-    """A text that comes after all moments that are not too late; it is written anew when a second has gone by."""
+    """What comes some seconds after now; in compiled text its name stands for the text."""
 
-    __slots__ = ("_ahead", "text")
+    ahead: float
 
-    def __init__(self, ahead: float) -> None:
-        self._ahead = ahead
-        self.text = ""
-        self.renew(time.time())
-
-    def renew(self, now: float) -> None:
-        """Write the text for a time; an older text says less, and nothing wrong."""
-        self.text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now + self._ahead))
+    def text(self, now: float) -> str:
+        """Return a text that comes after all moments that are not too late; an older one only says less."""
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now + self.ahead))
 
 
 POSSIBLE_TIME = Component(
@@ -75,9 +67,8 @@ POSSIBLE_TIME = Component(
         Parameter("notBefore", "text", "the earliest date, such as 2010-01-01", optional=True),
     ),
     f"""  $this $PATH ?value .
-{moment_text(0, "?value")}
-{moment_text(1, "NOW()")}
-  FILTER(?m0 > ?m1 + xsd:double($notAfterNow) || (?m0 > 0e0 && SUBSTR(?s0, 1, 10) < $notBefore))""",
+  BIND({moment_text("?value")} AS ?t)
+  FILTER(?t > NOW() + {duration("notAfterNow")} || SUBSTR(STR(?t), 1, 10) < $notBefore)""",
     _each(_impossible),
     scalar=_surely_possible,
 )
@@ -215,6 +206,8 @@ def _surely_placed(given: Given, scope: Scope) -> str:
 
 def _point(given: Given) -> Callable[[dict[str, Any]], bool]:
     def test(value: dict[str, Any]) -> bool:
+        if value.get("type") in _EXTENDED and len(value) == 2:
+            return True
         if value.get("type") != "Point" or len(value) != 2:
             return False
         longitude, latitude = value["coordinates"][:2]

@@ -16,6 +16,7 @@ from voltweave.problems import ExitCode, Refused
 from voltweave.server import CONTEXT
 
 if TYPE_CHECKING:
+    from shapes.compiler import Shapes
     from shapes.shape import Result
 
 
@@ -43,12 +44,14 @@ def validate(
     sources: Annotated[list[str], typer.Argument(metavar="FILE|URL|-", help="What to judge; - is standard input.")],
     output: Annotated[Output, typer.Option("--output", "-o", help="How results are shown.")] = Output.text,
     context: Annotated[str, typer.Option(help="URL of the @context of entities that name none.")] = CONTEXT,
+    profile: Annotated[str | None, typer.Option(help="Judge as this profile has it, such as battery2life.")] = None,
 ) -> None:
     """Judge entities by the shapes of the model: NGSI-LD as JSON, JSON-LD or JSON lines, or RDF as Turtle.
 
     It needs no server. It ends with 1 where an entity has a Violation or is no NGSI-LD; Warnings do not count.
     """
-    verdicts = [verdict for source in sources for verdict in _verdicts(source, context)]
+    shapes = _shapes(profile)
+    verdicts = [verdict for source in sources for verdict in _verdicts(source, context, shapes)]
     match output:
         case Output.text:
             _show_text(verdicts)
@@ -60,20 +63,27 @@ def validate(
         raise typer.Exit(ExitCode.REJECTED)
 
 
+def _shapes(profile: str | None) -> Shapes:
+    from shapes import model_shapes
+
+    try:
+        return model_shapes(profile)
+    except LookupError as error:
+        raise Refused(str(error)) from error
+
+
 def _passes(verdict: Verdict) -> bool:
     return verdict.problem is None and all(result.severity != "Violation" for result in verdict.results)
 
 
-def _verdicts(source: str, context: str) -> Iterator[Verdict]:
+def _verdicts(source: str, context: str, shapes: Shapes) -> Iterator[Verdict]:
     from ngsild.problems import Problem
-    from shapes import model_shapes
     from voltweave.entities import Contexts, is_json, load, read_entities
 
     content = load(source)
     if not is_json(content):
-        yield from _of_turtle(source, content)
+        yield from _of_turtle(source, content, shapes)
         return
-    shapes = model_shapes()
     for read in read_entities(content, Contexts(context)):
         if read.entity is None:
             yield Verdict(read.name, problem=read.problem)
@@ -84,10 +94,9 @@ def _verdicts(source: str, context: str) -> Iterator[Verdict]:
             yield Verdict(read.name, problem=str(problem))
 
 
-def _of_turtle(source: str, content: bytes) -> Iterator[Verdict]:
+def _of_turtle(source: str, content: bytes, shapes: Shapes) -> Iterator[Verdict]:
     from rdflib import Graph
 
-    from shapes import model_shapes
     from shapes.reader import triples_of_graph
 
     graph = Graph()
@@ -95,7 +104,7 @@ def _of_turtle(source: str, content: bytes) -> Iterator[Verdict]:
         graph.parse(data=content, format="turtle")
     except Exception as error:  # rdflib raises several kinds, none of them its own base
         raise Refused(f"{source}: neither JSON nor Turtle: {str(error).splitlines()[0]}") from error
-    for name, results in model_shapes().judge_graph(triples_of_graph(graph)):
+    for name, results in shapes.judge_graph(triples_of_graph(graph)):
         yield Verdict(name, results)
 
 

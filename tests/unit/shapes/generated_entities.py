@@ -11,6 +11,7 @@ from typing import Any
 import ontology
 from ontology import AttributeUse, model
 from ontology.generate.examples import VALUE_MEMBER
+from shapes import example_files
 
 Json = dict[str, Any]
 
@@ -18,6 +19,23 @@ EXAMPLES: dict[str, Json] = {
     file.stem: json.loads(file.read_text(encoding="utf-8"))
     for file in sorted((Path(ontology.__file__).parent / "examples").glob("*.json"))
 }
+
+
+def _of_rules() -> dict[str, list[Json]]:
+    """Return the examples of rules by class: those that break a shape, then those that just pass."""
+    found: dict[str, list[Json]] = {}
+    pairs = [each for file in example_files() for each in json.loads(file.read_text(encoding="utf-8"))]
+    for which in ("fails", "passes"):
+        for each in pairs:
+            found.setdefault(each[which]["type"], []).append(each[which])
+    at_zero = {"type": "GeoProperty", "value": {"type": "Point", "coordinates": [0, 0]}}
+    for name, example in EXAMPLES.items():
+        if "location" in example:
+            found.setdefault(name, []).append(example | {"location": at_zero})
+    return found
+
+
+OF_RULES = _of_rules()
 #: What stands in no right place.
 _ODD: tuple[Any, ...] = (
     0, -1, 1e9, 22.5, 100.0, 2**62, -0.5, True, "x", "", "a b", [1, 2], ["a", "a"], ["a", "b"], [], {"a": 1}, {},
@@ -30,9 +48,14 @@ _TIME = "2026-05-04T08:30:00Z"
 
 
 def entity(class_name: str, number: int, random: Random) -> Json:
-    """Return an entity of a class; about a third of them break a shape."""
+    """Return an entity of a class; about a third of them break a shape, the first ones each shape across attributes."""
     found = copy.deepcopy(EXAMPLES[class_name])
     found["id"] = f"urn:ngsi-ld:{class_name}:generated:{number}"
+    of_rules = OF_RULES.get(class_name, [])
+    if number < len(of_rules):
+        return copy.deepcopy(of_rules[number]) | {"id": found["id"]}
+    if of_rules and random.random() < 0.2:
+        found |= attributes_of(random.choice(of_rules))
     uses = model().classes[class_name].attributes
     for name, use in uses.items():
         if name in found and random.random() < 0.15:
@@ -43,6 +66,11 @@ def entity(class_name: str, number: int, random: Random) -> Json:
         for _ in range(random.choice((1, 2, 3))):
             _break(found, random)
     return found
+
+
+def attributes_of(example: Json) -> Json:
+    """Return what of an example is no part of every entity."""
+    return {name: copy.deepcopy(held) for name, held in example.items() if name not in ("id", "type", "@context")}
 
 
 def _move(attribute: Json, use: AttributeUse, random: Random) -> None:

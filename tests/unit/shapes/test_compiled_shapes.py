@@ -28,7 +28,7 @@ from shapes.compiler import Shapes
 from shapes.engine import Data, judge
 from shapes.oracle import shapes_graph
 from shapes.reader import read_shapes
-from shapes.shape import Result
+from shapes.shape import Result, Target
 from tests.unit.shapes.generated_entities import EXAMPLES, entity
 from tests.unit.shapes.test_mechanical_shapes import FAULTS, Fault, changed, mechanical_shapes, smallest
 
@@ -137,8 +137,17 @@ def test_results_are_those_of_pyshacl(class_name: str) -> None:
     judged = [SHAPES.judge(each) for each in found]
     compiled = [as_found(result) for results in judged for result in results]
     assert without_labels(without_held(compiled)) == without_labels(without_held(exact))
+    assert across_attributes(class_name) <= {result.shape for results in judged for result in results}
     broken = sum(map(bool, judged))
     assert COUNT / 10 <= broken <= COUNT * 0.9, "too few or too many entities break a shape to show anything"
+
+
+def across_attributes(class_name: str) -> set[str]:
+    """Return the names of the shapes of a class that are written by hand, each of which some entity must break."""
+    target = Target("class", terms.iri(model().classes[class_name].iri))
+    shapes = [each.shape for each in TARGETED if target in each.targets]
+    inner = {shape.name for each in shapes for c in each.constraints if c.name == "property" for shape in c.value}
+    return inner - {terms.iri(each) for each in mechanical_shapes()}
 
 
 def test_a_conforming_example_is_never_in_doubt() -> None:

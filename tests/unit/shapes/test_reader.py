@@ -14,11 +14,11 @@ from ngsild.entity import Entity
 from ngsild.expand import expand_entity
 from ngsild.rdf import n_triples, triples_of
 from ngsild.render import Representation
-from shapes import DOCUMENT, NAMESPACE, model_rules
+from shapes import DOCUMENT, NAMESPACE, model_rules, profile_files
 from shapes.compiler import Shapes
 from shapes.document import from_document
 from shapes.generate import document
-from shapes.oracle import shapes_graph
+from shapes.oracle import read_graph, shapes_graph
 from shapes.reader import RefusedShape, read_library, read_shapes
 from shapes.shape import Targeted
 
@@ -212,7 +212,9 @@ def test_a_result_names_attribute_dataset_and_message() -> None:
 
 def test_the_document_of_shapes_is_what_the_turtle_says() -> None:
     assert document() == DOCUMENT.read_bytes(), "run `make model`"
-    assert from_document(orjson.loads(DOCUMENT.read_bytes())) == read_library(shapes_graph())
+    assert from_document(orjson.loads(DOCUMENT.read_bytes())) == read_library(
+        shapes_graph(), map(read_graph, profile_files())
+    )
 
 
 def test_every_shape_names_a_rule_that_says_what_to_do() -> None:
