@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from ngsild.entity import Entity
-from shapes.surroundings.facts import DAY, SECOND, Series, Surroundings, as_number, moment, number, observed
+from shapes.surroundings.facts import DAY, SECOND, Series, Surroundings, as_number, moment, number, observed, targets
 from shapes.surroundings.links import numbers
 from shapes.surroundings.needs import Needs, Related, Route, SeriesNeed
 from shapes.surroundings.shape import Constraint, Fault, SurroundingShape, term_of
@@ -170,7 +170,9 @@ class CostOf(Constraint):
         energy, start = number(about.entity, _ENERGY), moment(about.entity, _START)
         if energy is None or start is None:
             return
-        known = [each for each in about.related.get((_CONTRACT, _SITE), ()) if self._held(each, start)]
+        sites = {site.id for site in about.along(TO_SITE)}
+        contracts = about.related.get((_CONTRACT, _SITE), ())
+        known = [each for each in contracts if not sites.isdisjoint(targets(each, _SITE)) and self._held(each, start)]
         costs = [energy * price for each in known if (price := number(each, self._price)) is not None]
         for value, dataset in numbers(about, self.attribute):
             if costs and all(abs(value - cost) > max(self._absolute, self._share * cost) for cost in costs):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import accumulate
 
 from ngsild.entity import Entity
 from shapes import NAMESPACE, terms
 from shapes.surroundings import Surroundings, model_surroundings
 from shapes.surroundings.shape import SurroundingShape
-from tests.unit.shapes.surrounded import At, about, entity, instance, samples
+from tests.unit.shapes.surrounded import At, about, entity, instance, iri, samples
 
 Examples = dict[str, tuple[Surroundings, Surroundings]]
 WEEK = 7 * 1440
@@ -120,15 +121,18 @@ def _special() -> list[Surroundings]:
     ]
 
 
+def _grid() -> tuple[Entity, Entity]:
+    carbon = entity("GridCarbonIntensity:1", referenceEvConsumption=20, referenceCarEmission=120)
+    return entity("GridConnection:1", carbonIntensity=carbon.id), carbon
+
+
 def _sessions() -> Examples:
     evse = entity("EVSE:1", station="urn:ngsi-ld:ChargingStation:1")
     model = entity("VehicleModel:1", usableBatteryEnergy=50)
     car = entity("ElectricVehicle:1", vehicleModel=model.id)
     station = entity("ChargingStation:1", site="urn:ngsi-ld:ChargingSite:1")
     site = entity("ChargingSite:1", gridConnection="urn:ngsi-ld:GridConnection:1")
-    grid = entity("GridConnection:1", carbonIntensity="urn:ngsi-ld:GridCarbonIntensity:1")
-    carbon = entity("GridCarbonIntensity:1", referenceEvConsumption=20, referenceCarEmission=120)
-    way = (evse, station, site, grid, carbon)
+    way = (evse, station, site, *_grid())
 
     def session(energy: float = 20, **attributes: object) -> Entity:
         return entity("ChargingSession:1", evse=evse.id, energyDelivered=energy, **{**HOUR_LONG, **attributes})
@@ -157,14 +161,12 @@ def _sessions() -> Examples:
         return about(session(energyCost=value), *way, related={("EnergySupplyContract", "site"): contracts})
 
     return {
-        "ChargingSession-energyDelivered-metered": (
-            metered(20.4, "energyProvidedRegister"),
-            metered(20.5, "energyProvidedRegister"),
-        ),
-        "ChargingSession-energyDelivered-metered-input": (
-            metered(17.4, "activeEnergyRegister"),
-            metered(17.3, "activeEnergyRegister"),
-        ),
+        f"ChargingSession-energyDelivered-{name}": (metered(most, register), metered(most + 0.1, register))
+        for name, register, most in (
+            ("metered", "energyProvidedRegister", 20.4),
+            ("metered-input", "activeEnergyRegister", 23.5),
+        )
+    } | {
         "ChargingSession-energyDelivered-stored": (rise(14), rise(13.9)),
         "ChargingSession-co2Emission-of-energy": (emitted(6.05), emitted(6.07)),
         "ChargingSession-co2Saving-of-energy": (
@@ -407,4 +409,23 @@ EXAMPLES: Examples = {
     for made in (_registers, _charging, _sessions, _overlaps, _sums, _batteries, _parking, _vehicles, _telemetry)
     for name, example in made().items()
 }
-SPECIAL = {"EVSE-activeEnergyRegister-rises": _special(), "ElectricVehicle-stateOfCharge-jump": _jumps()}
+
+
+def _open() -> list[Surroundings]:
+    """Sessions without an end, of any status, beside one that has ended, and one that names a connector too."""
+    found = []
+    for status in ("active", "completed", None):
+        more = {} if status is None else {"status": status}
+        one = entity("ChargingSession:1", evse="urn:ngsi-ld:EVSE:1", startDateTime=At(-60), **more)
+        other = entity("ChargingSession:2", evse="urn:ngsi-ld:EVSE:1", startDateTime=At(-90), endDateTime=At(-30))
+        plugged = replace(one, attributes=one.attributes | {iri("connector"): instance("urn:ngsi-ld:Connector:1")})
+        for each, beside in ((one, other), (other, one), (plugged, other)):
+            found.append(about(each, related={("ChargingSession", "evse"): [beside]}))
+    return found
+
+
+SPECIAL = {
+    "EVSE-activeEnergyRegister-rises": _special(),
+    "ElectricVehicle-stateOfCharge-jump": _jumps(),
+    "ChargingSession-evse-alone": _open(),
+}
