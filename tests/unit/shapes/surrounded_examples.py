@@ -424,8 +424,48 @@ def _open() -> list[Surroundings]:
     return found
 
 
+def _before() -> list[Surroundings]:
+    """Sessions that begin while another one ends, two minutes before its end and more."""
+    session = entity("ChargingSession:1", evse="urn:ngsi-ld:EVSE:1", **HOUR_LONG)
+    times = [{"startDateTime": At(-90), "endDateTime": At(end)} for end in (-58, -57.9)]
+    others = [entity("ChargingSession:2", evse="urn:ngsi-ld:EVSE:1", **each) for each in times]
+    return [about(session, related={("ChargingSession", "evse"): [each]}) for each in others]
+
+
+def _prices() -> list[Surroundings]:
+    """A cost by the price of a contract, set before and after the session began."""
+    evse = entity("EVSE:1", station="urn:ngsi-ld:ChargingStation:1")
+    way = (evse, entity("ChargingStation:1", site="urn:ngsi-ld:ChargingSite:1"), entity("ChargingSite:1"))
+    session = entity("ChargingSession:1", evse=evse.id, energyDelivered=20, energyCost=6, **HOUR_LONG)
+    found = []
+    for changed in (-61, -60, -59):
+        contract = entity("EnergySupplyContract:1", site=way[2].id, pricePerKWh=(0.2, changed), validFrom=At(-900))
+        found.append(about(session, *way, related={("EnergySupplyContract", "site"): [contract]}))
+    return found
+
+
+def _blocked() -> list[Surroundings]:
+    """A spot that is occupied since just so long, at chargers whose state is old and fresh."""
+    found = []
+    for seen, since in ((-15, -30), (-14.9, -30), (-14, -10), (-14, -9.9)):
+        evse = entity("EVSE:1", status=("available", seen))
+        spot = entity("ParkingSpot:1", status=("occupied", -1), evse=evse.id, occupiedSince=At(since))
+        found.append(about(spot, evse))
+    return found
+
+
+def _old_parts() -> list[Surroundings]:
+    """A module whose cell was measured just before it, long before and after it."""
+    module = entity("BatteryModule:1", voltage=(9, 0))
+    cells = [entity("BatteryCell:1", module=module.id, voltage=(3.5, minutes)) for minutes in (-1, -1.1, 0, 0.1)]
+    return [about(module, related={("BatteryCell", "module"): [each]}) for each in cells]
+
+
 SPECIAL = {
     "EVSE-activeEnergyRegister-rises": _special(),
     "ElectricVehicle-stateOfCharge-jump": _jumps(),
-    "ChargingSession-evse-alone": _open(),
+    "ChargingSession-evse-alone": [*_open(), *_before()],
+    "ChargingSession-energyCost-of-contract": _prices(),
+    "ParkingSpot-status-nonChargingVehicle": _blocked(),
+    "BatteryModule-voltage-sum": _old_parts(),
 }
