@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings
 from adapters.mapping.document import mapping_page, providers_page
 from context_api.app import operations
 from context_api.reference import reference_markdown
+from shapes.reference import rules_page
 from voltweave.reference import cli_page
 
 DOCS = Path(__file__).resolve().parent
@@ -77,6 +78,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/providers.md": providers_page,
     "reference/mapping.md": mapping_page,
     "reference/cli.md": cli_page,
+    "reference/rules.md": rules_page,
     "reference/api.md": lambda: reference_markdown(operations()),
 }
 

@@ -1,14 +1,21 @@
 """The contract on data: SHACL shapes of the common information model, and what checks entities with them.
 
-Belongs here: the shapes as Turtle (generated/ is made from the ontology by `make model`; rules.ttl says in plain words
-what each rule is about), and what judges entities by them:
+Belongs here: the shapes as Turtle, and what judges entities by them. generated/ is made from the ontology by
+`make model`; the files beside this one, one a domain, hold the rules across attributes, written by hand; profiles/
+holds what a provider asks beside; rules.ttl says in plain words what each rule is about, and examples/ shows each,
+broken and met.
+
+    components  constraint components of our own, by which rules across attributes are written
 
     reader      SHACL in RDF to shapes as plain data (shape); what one entity cannot answer is refused
     document    the same as JSON, which is read at the start
     engine      SHACL Core on the RDF of one entity, exactly
-    compiler    a fast check for each set of types (certainty says of what it is sure); the engine judges what it doubts
+    compiler    a fast check for each set of types (certainty and relations say of what it is sure); the engine judges
+                what it doubts
     repair      what the attribute at fault would be after the repair that a rule names; nothing is done here
     oracle      pySHACL, which says what a shape means
+    report      results as JSON, lines of text and Turtle
+    reference   the page of rules
 
 Does not belong here: what to do about a violation (validation modes, quarantine).
 """
@@ -23,7 +30,16 @@ if TYPE_CHECKING:
     from shapes.compiler import Shapes
     from shapes.shape import Library, Rule
 
-__all__ = ["DOCUMENT", "NAMESPACE", "example_files", "model_rules", "model_shapes", "profile_files", "shape_files"]
+__all__ = [
+    "DOCUMENT",
+    "NAMESPACE",
+    "example_files",
+    "model_library",
+    "model_rules",
+    "model_shapes",
+    "profile_files",
+    "shape_files",
+]
 
 NAMESPACE = "https://w3id.org/voltweave/shapes#"
 
@@ -41,17 +57,18 @@ def model_shapes(profile: str | None = None) -> Shapes:
     """
     from shapes.compiler import Shapes
 
-    return Shapes(_library().shapes if profile is None else _library().with_profile(profile))
+    return Shapes(model_library().shapes if profile is None else model_library().with_profile(profile))
 
 
 @cache
 def model_rules() -> dict[str, Rule]:
     """Return the rules of the model by their IRIs; read once, callers must not change it."""
-    return {rule.iri: rule for rule in _library().rules}
+    return {rule.iri: rule for rule in model_library().rules}
 
 
 @cache
-def _library() -> Library:
+def model_library() -> Library:
+    """Return shapes, rules and profiles of the model as plain data; read once."""
     import orjson
 
     from shapes.document import from_document

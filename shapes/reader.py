@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from math import isfinite
 from typing import Any, cast
 
 from rdflib import RDF, RDFS, SH, BNode, Graph, Literal, Namespace, Node, URIRef
@@ -288,8 +289,8 @@ class _Reader:
         match parameter.kind:
             case "iri" if isinstance(value, URIRef):
                 return self._term(value)
-            case "number" if isinstance(held, int | float | Decimal) and not isinstance(held, bool):
-                return int(held) if held == int(held) else float(held)
+            case "number" if (number := _number(held)) is not None and (number > 0 or not parameter.positive):
+                return number
             case "flag" if isinstance(held, bool):
                 return held
             case "text" if isinstance(held, str):
@@ -394,6 +395,13 @@ class _Reader:
     def _refusal(self, node: Node, reason: str) -> RefusedShape:
         name = str(node) if isinstance(node, URIRef) else "a shape without a name"
         return RefusedShape(f"{name}: {reason}")
+
+
+def _number(held: Any) -> float | None:
+    """Return a literal's value as a number, whole where it is; None for what is no finite number."""
+    if not isinstance(held, int | float | Decimal) or isinstance(held, bool) or not isfinite(held):
+        return None
+    return int(held) if held == int(held) else float(held)
 
 
 _NEEDED = {"iri": "an IRI", "number": "a number", "flag": "true or false", "text": "a text", "pattern": "a text"}

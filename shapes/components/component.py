@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from shapes.components.sparql import written_out
 from shapes.shape import Path, Term
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Parameter:
     kind: Literal["iri", "number", "text", "pattern", "flag"]
     says: str
     optional: bool = False
+    positive: bool = False
+    """Of a number: above 0."""
 
 
 class Asked(NamedTuple):
@@ -95,6 +98,5 @@ class Component:
 
     def select(self) -> str:
         """Return the validator's query."""
-        return (
-            f"SELECT DISTINCT $this {'?path' if self.on_entity else '?value'} WHERE {{\n{self.where}\n}}{self.groups}"
-        )
+        found = "?path" if self.on_entity else "?value"
+        return written_out(f"SELECT DISTINCT $this {found} WHERE {{\n{self.where}\n}}{self.groups}")

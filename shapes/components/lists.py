@@ -9,7 +9,7 @@ from typing import Any
 from shapes.components import conditions
 from shapes.components.component import Asked, Component, Fault, Given, Operand, Parameter, Scope
 from shapes.components.nodes import dataset, instances, lists, number
-from shapes.components.sparql import CONDITIONS, pattern
+from shapes.components.sparql import CONDITIONS, pattern, same_dataset
 from shapes.shape import Term
 
 
@@ -68,11 +68,15 @@ EACH_AT_MOST = Component(
     "Each item of a list is at most the one at its place in another.",
     (Parameter("eachAtMost", "iri", "the attribute with the other list"),),
     # The place of a cell is the number of cells from which it is reached.
-    f"""  ?before0 rdf:rest* ?cell0 .
-  ?before1 rdf:rest* ?cell1 .
+    f"""  $this $PATH ?value .
+  ?value ngsi-ld:hasValueList/rdf:rest* ?before0 .
+  ?before0 rdf:rest* ?cell0 .
   ?cell0 rdf:first ?item0 .
+  $this $eachAtMost ?i1 .
+  ?i1 ngsi-ld:hasValueList/rdf:rest* ?before1 .
+  ?before1 rdf:rest* ?cell1 .
   ?cell1 rdf:first ?item1 .
-{pattern("eachAtMost", value="ngsi-ld:hasValueList/rdf:rest*").replace("?v0", "?before0").replace("?v1", "?before1")}
+  {same_dataset("i1")}
   FILTER(isNumeric(?item0) && isNumeric(?item1) && !(xsd:double(?item0) <= xsd:double(?item1)))""",
     _pairwise("eachAtMost", _exceeds),
     _surely("eachAtMost", _none_exceeds),

@@ -49,7 +49,10 @@ REQUIRES = Component(
     ),
     """  $this $PATH ?value .
   FILTER NOT EXISTS { $this $requires ?needed }
-  FILTER(IF(BOUND($ifPattern), EXISTS { ?value ngsi-ld:hasValue ?v0 . FILTER(REGEX(STR(?v0), $ifPattern)) }, true))""",
+  FILTER(IF(BOUND($ifPattern), EXISTS {
+    ?value ngsi-ld:hasValue ?v0 .
+    FILTER(!isBlank(?v0) && REGEX(STR(?v0), $ifPattern))
+  }, true))""",
     _lacking,
     _surely_complete,
 )
@@ -101,6 +104,8 @@ NO_ATTRIBUTE_FROM = Component(
 
 def _too_late(asked: Asked) -> Iterator[Fault]:
     data = asked.data
+    if not asked.given["beforeObservations"]:
+        return
     times = [
         seconds
         for predicate, found in data.predicates(asked.focus)

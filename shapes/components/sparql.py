@@ -7,15 +7,20 @@ there is no result: whether it should be a number is for other shapes to say.
 
 from __future__ import annotations
 
+import re
+
 from ngsild.rdf import XSD
 
-PREFIXES = {
-    "ngsi-ld": "https://uri.etsi.org/ngsi-ld/",
-    "geojson": "https://purl.org/geojson/vocab#",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "xsd": XSD,
-}
+PREFIXES = {"rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "xsd": XSD}
+#: Written out, for pySHACL would write a path in such a namespace with the prefix, which not every name allows.
+_WRITTEN_OUT = {"ngsi-ld:": "https://uri.etsi.org/ngsi-ld/", "geojson:": "https://purl.org/geojson/vocab#"}
+_NAME = re.compile(rf"(?<![\w<])({'|'.join(_WRITTEN_OUT)})(\w+)")
 MOMENT = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?(Z|[+]00:00))?$"
+
+
+def written_out(text: str) -> str:
+    """Return SPARQL with names in the namespaces of NGSI-LD in full."""
+    return _NAME.sub(lambda found: f"<{_WRITTEN_OUT[found[1]]}{found[2]}>", text)
 
 
 def pattern(*parameters: str, value: str = "ngsi-ld:hasValue") -> str:
@@ -110,7 +115,7 @@ CONDITIONS = f"""  FILTER(IF(BOUND($when), EXISTS {{
     $this $when ?iw .
     ?iw ngsi-ld:hasValue ?vw .
     {same_dataset("iw")}
-    FILTER(!BOUND($whenPattern) || REGEX(STR(?vw), $whenPattern))
+    FILTER(!BOUND($whenPattern) || (!isBlank(?vw) && REGEX(STR(?vw), $whenPattern)))
     FILTER(!BOUND($whenOver) || (isNumeric(?vw) && xsd:double(?vw) > xsd:double($whenOver)))
   }}, true))
   FILTER(IF(BOUND($unlessPositive), NOT EXISTS {{
@@ -123,5 +128,5 @@ CONDITIONS = f"""  FILTER(IF(BOUND($when), EXISTS {{
     ?value ?mark ?im .
     ?im ngsi-ld:hasValue ?vm .
     FILTER(STR(?mark) = "https://w3id.org/voltweave/cim#quality")
-    FILTER(REGEX(STR(?vm), $unlessMarked))
+    FILTER(!isBlank(?vm) && REGEX(STR(?vm), $unlessMarked))
   }}, true))"""

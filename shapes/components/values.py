@@ -100,7 +100,7 @@ def _surely_multiple(given: Given, name: Callable[..., str]) -> tuple[frozenset[
 MULTIPLE_OF = Component(
     "MultipleOf",
     "A number is a multiple of a step, within a millionth.",
-    (Parameter("multipleOf", "number", "the step"),),
+    (Parameter("multipleOf", "number", "the step", positive=True),),
     """  $this $PATH ?value .
   FILTER(isNumeric(?value))
   BIND(xsd:double(?value) / xsd:double($multipleOf) AS ?steps)
