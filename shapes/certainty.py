@@ -100,14 +100,9 @@ class Certainty:
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {
-            "WELL": _WELL_FORMED.match,
-            "plain": _is_plain,
-            "cells": _cells,
-            "many": _many,
-            "present": _is_present,
-            "typed": _is_typed,
-            "MANY": MANY,
-        }
+            "WELL": _WELL_FORMED.match, "plain": _is_plain, "cells": _cells, "many": _many, "present": _is_present,
+            "typed": _is_typed, "MANY": MANY,
+        }  # fmt: skip
         self._clocks: list[tuple[str, Soon]] = []
         self._numbered: dict[Any, str] = {}
 

@@ -23,6 +23,8 @@ _MOST_LINKED, _MOST_RELATED = 200, 500
 #: Samples of an attribute, beside those that a rule asks for: what came in with one write, or several.
 _MOST_NEW = 200
 _MOST_BETWEEN = 10_000
+#: Samples of a rule that is content with one in each period.
+_MOST_PERIODS = 64
 _DAY = 86_400_000_000
 #: What lasts longer, such as a session, is at fault for that alone.
 _LONGEST = 14 * _DAY
@@ -45,7 +47,9 @@ async def gather(
 ) -> list[Surroundings]:
     """Return the surroundings of entities, in their order; `beside` is what is written with them, by id."""
     linked = await _linked(store, tenant, asked, dict(beside or {}))
-    related = [await _related(store, tenant, each, neighbours) for each, neighbours in zip(asked, linked, strict=True)]
+    related = [
+        await _related(store, tenant, each, neighbours, now) for each, neighbours in zip(asked, linked, strict=True)
+    ]
     series, histories = await _series(store, tenant, asked, linked, now)
     return [
         Surroundings(
@@ -110,7 +114,7 @@ def _ends(asked: Asked, linked: Mapping[str, Entity], route: Route) -> Iterable[
 
 
 async def _related(
-    store: Store, tenant: Tenant, asked: Asked, linked: Mapping[str, Entity]
+    store: Store, tenant: Tenant, asked: Asked, linked: Mapping[str, Entity], now: int
 ) -> dict[tuple[str, str], list[Entity]]:
     found: dict[tuple[str, str], list[Entity]] = {}
     for related in sorted(asked.needs.related):
@@ -118,7 +122,7 @@ async def _related(
         if condition is None:
             continue
         if related.overlapping is not None:
-            condition = And((condition, _overlap(asked.entity, *related.overlapping)))
+            condition = And((condition, _overlap(asked.entity, related, now)))
         query = EntityQuery((Selector(types=HasType((frozenset({related.type}),))),), q=condition)
         page = await store.query(tenant, query, EVERYTHING, _MOST_RELATED, 0, False)
         entities = {entity.id: entity for entity in map(decode, page.rows)}
@@ -140,9 +144,10 @@ def _tie(asked: Asked, related: Related, linked: Mapping[str, Entity]) -> Node |
     return Equal(path, tuple(map(Text, ids))) if ids else None
 
 
-def _overlap(entity: Entity, start: str, end: str) -> Node:
-    """Return the condition of what may overlap an entity in time: the rule itself looks at the ends."""
-    begins, ends = moment(entity, start), moment(entity, end)
+def _overlap(entity: Entity, related: Related, now: int) -> Node:
+    """Return the condition of what may overlap an entity, or the last time, as far as a begin alone tells."""
+    start, end = related.overlapping or ("", "")
+    begins, ends = (now - related.span, now) if related.span else (moment(entity, start), moment(entity, end))
     terms: list[Node] = []
     if ends is not None:
         terms.append(Compare(Path(start), "<=", Moment(ends)))
@@ -164,32 +169,44 @@ async def _series(
     spans: list[Span] = []
     places: list[tuple[int, Entity, str]] = []
     for at, each in enumerate(asked):
-        wanted = [(each.entity, attribute, need) for attribute, need in each.needs.series.items()]
-        for (route, attribute), need in each.needs.histories.items():
+        wanted = [(each.entity, attribute, needs) for attribute, needs in each.needs.series.items()]
+        for (route, attribute), needs in each.needs.histories.items():
             ids = _ends(each, linked[at], route) if route else [each.entity.id]
-            wanted += [(linked[at][i], attribute, need) for i in dict.fromkeys(ids) if i in linked[at]]
-        for entity, attribute, need in wanted:
-            places.append((at, entity, attribute))
-            spans.append(_span(each.entity, entity, attribute, need, now))
+            wanted += [(linked[at][i], attribute, needs) for i in dict.fromkeys(ids) if i in linked[at]]
+        for entity, attribute, needs in wanted:
+            found = [span for need in needs for span in _spans(each.entity, entity, attribute, need, now)]
+            places += [(at, entity, attribute)] * len(found)
+            spans += found
+    read: dict[tuple[int, str, str], set[Past]] = {}
+    history = await store.history(tenant, spans) if spans else []
+    entities = {(at, entity.id): entity for at, entity, _ in places}
+    for (at, entity, attribute), past in zip(places, history, strict=True):
+        read.setdefault((at, entity.id, attribute), set()).update(past)
     series: list[_Found] = [{} for _ in asked]
     histories: list[dict[str, dict[SeriesKey, Series]]] = [{} for _ in asked]
-    history = await store.history(tenant, spans) if spans else []
-    for (at, entity, attribute), past in zip(places, history, strict=True):
-        found = _samples(entity, attribute, past, asked[at].new_from)
-        if entity is asked[at].entity:
-            series[at] |= found
+    for (at, entity_id, attribute), past_ in read.items():
+        samples = _samples(entities[at, entity_id], attribute, sorted(past_, key=_order), asked[at].new_from)
+        if entity_id == asked[at].entity.id:
+            series[at] |= samples
         else:
-            histories[at].setdefault(entity.id, {}).update({key: samples for key, (samples, _) in found.items()})
+            histories[at].setdefault(entity_id, {}).update({key: each for key, (each, _) in samples.items()})
     return series, histories
 
 
-def _span(subject: Entity, entity: Entity, attribute: str, need: SeriesNeed, now: int) -> Span:
+def _spans(subject: Entity, entity: Entity, attribute: str, need: SeriesNeed, now: int) -> list[Span]:
+    """Return the spans of history that meet a need."""
+    until = now + _DAY
     if need.between is not None:
         begins, ends = (moment(subject, each) for each in need.between)
         since = (now if begins is None else begins) - _DAY
-        return Span(entity.id, attribute, since, (now if ends is None else ends) + _DAY, _MOST_BETWEEN)
+        return [Span(entity.id, attribute, since, (now if ends is None else ends) + _DAY, _MOST_BETWEEN)]
     since = 0 if need.span == 0 else now - need.span - _DAY
-    return Span(entity.id, attribute, since, now + _DAY, need.samples + _MOST_NEW)
+    if need.every:
+        # One sample a period, looked for: a span of weeks may hold a hundred thousand.
+        step = max(need.every, need.span // _MOST_PERIODS)
+        return [Span(entity.id, attribute, start, start + step, 1) for start in range(now - need.span, until, step)]
+    most = need.samples + _MOST_NEW if need.samples else _MOST_BETWEEN
+    return [Span(entity.id, attribute, since, until, most)]
 
 
 def _samples(entity: Entity, attribute: str, past: Sequence[Past], new_from: int | None) -> _Found:
@@ -211,6 +228,10 @@ def _samples(entity: Entity, attribute: str, past: Sequence[Past], new_from: int
         if current is not None and (not samples or samples[-1].time < current.time):
             found[key] = [*samples, current], current.time - 1 if since is None else since
     return {key: (corrected(samples), since) for key, (samples, since) in found.items()}
+
+
+def _order(past: Past) -> tuple[int, int]:
+    return past.time, past.version
 
 
 def _sample(time: int, instance: Mapping[str, object]) -> Sample | None:

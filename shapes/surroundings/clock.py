@@ -111,8 +111,8 @@ class NotCharging(Occupied):
         self.needs = Needs(
             judged=True,
             links=frozenset({self._route}),
-            series={self.attribute: need},
-            histories={(self._route, STATUS): need},
+            series={self.attribute: (need,)},
+            histories={(self._route, STATUS): (need,)},
         )
 
     def is_wrong(self, about: Surroundings) -> bool:
@@ -182,7 +182,7 @@ class WeeklyShift(Constraint):
         self._deviations, self._share = shape.number("weeklyShift"), shape.number("share")
         self._weeks, self._before = int(shape.number("weeks")), int(shape.number("before"))
         span = (self._weeks + self._before + 1) * _WEEK
-        self.needs = Needs(judged=True, series={self.attribute: SeriesNeed(0, span, every=DAY)})
+        self.needs = Needs(judged=True, series={self.attribute: (SeriesNeed(0, span, every=DAY),)})
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         for dataset in about.datasets(self.attribute):

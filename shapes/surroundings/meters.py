@@ -41,7 +41,7 @@ class Metered(Constraint):
         self._grace = round(shape.number("grace") * SECOND)
         self._absolute, self._relative = shape.number("absolute"), shape.number("relative")
         need = SeriesNeed(0, between=(self._start, self._end))
-        histories = {(self._route, self._register): need}
+        histories = {(self._route, self._register): (need,)}
         self.needs = Needs(judged=True, links=frozenset({self._route}), histories=histories)
         self.triggers |= {self._start, self._end, self._route[0]}
 
@@ -71,7 +71,7 @@ class WithinInput(StepConstraint):
     def __init__(self, shape: SurroundingShape) -> None:
         super().__init__(shape)
         self._input, self._resolution = shape.text("withinInput"), shape.number("resolution")
-        self.needs = Needs(judged=True, series={self.attribute: PAIR, self._input: SeriesNeed(0, DAY)})
+        self.needs = Needs(judged=True, series={self.attribute: (PAIR,), self._input: (SeriesNeed(0, DAY),)})
         self.triggers |= {self._input}
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
@@ -96,7 +96,7 @@ class EmissionOf(Constraint):
     def __init__(self, shape: SurroundingShape) -> None:
         super().__init__(shape)
         self._share, self._intensity = shape.number("emissionOf"), shape.text("intensity")
-        histories = {(TO_CARBON_INTENSITY, self._intensity): SeriesNeed(0, between=(_START, _END))}
+        histories = {(TO_CARBON_INTENSITY, self._intensity): (SeriesNeed(0, between=(_START, _END)),)}
         self.needs = Needs(judged=True, links=frozenset({TO_CARBON_INTENSITY}), histories=histories)
         self.triggers |= {_ENERGY, _START, _END, TO_SITE[0]}
 

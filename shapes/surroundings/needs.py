@@ -42,12 +42,6 @@ class SeriesNeed(NamedTuple):
     every: int = 0
     """One sample, the last, in each period of so many microseconds will do; 0: all are wanted."""
 
-    def also(self, other: SeriesNeed) -> SeriesNeed:
-        """Return what serves both."""
-        span = max(self.span, other.span) if self.span and other.span else 0
-        samples = max(self.samples, other.samples) if self.samples and other.samples else 0
-        return SeriesNeed(samples, span, self.between or other.between, min(self.every, other.every))
-
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -58,9 +52,9 @@ class Needs:
     links: frozenset[Route] = frozenset()
     """Paths to follow; the entities on the way are read too."""
     related: frozenset[Related] = frozenset()
-    series: Mapping[str, SeriesNeed] = field(default_factory=dict)
-    """By attribute of the entity."""
-    histories: Mapping[tuple[Route, str], SeriesNeed] = field(default_factory=dict)
+    series: Mapping[str, tuple[SeriesNeed, ...]] = field(default_factory=dict)
+    """By attribute of the entity; of several needs all are to be met."""
+    histories: Mapping[tuple[Route, str], tuple[SeriesNeed, ...]] = field(default_factory=dict)
     """By path to linked entities (one of `links`) and their attribute."""
 
     def __bool__(self) -> bool:
@@ -74,15 +68,15 @@ def together(needs: Iterable[Needs]) -> Needs:
     """Return what serves all."""
     links: set[Route] = set()
     related: set[Related] = set()
-    series: dict[str, SeriesNeed] = {}
-    histories: dict[tuple[Route, str], SeriesNeed] = {}
+    series: dict[str, tuple[SeriesNeed, ...]] = {}
+    histories: dict[tuple[Route, str], tuple[SeriesNeed, ...]] = {}
     judged = False
     for each in needs:
         judged = judged or each.judged
         links |= each.links
         related |= each.related
-        for attribute, need in each.series.items():
-            series[attribute] = need.also(series.get(attribute, need))
-        for place, need in each.histories.items():
-            histories[place] = need.also(histories.get(place, need))
+        for attribute, wanted in each.series.items():
+            series[attribute] = tuple(dict.fromkeys(series.get(attribute, ()) + wanted))
+        for place, wanted in each.histories.items():
+            histories[place] = tuple(dict.fromkeys(histories.get(place, ()) + wanted))
     return Needs(judged, frozenset(links), frozenset(related), series, histories) if judged else NOTHING

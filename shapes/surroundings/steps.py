@@ -44,7 +44,7 @@ class StepConstraint(Constraint):
 
     def __init__(self, shape: SurroundingShape) -> None:
         super().__init__(shape)
-        self.needs = Needs(judged=True, series={self.attribute: PAIR})
+        self.needs = Needs(judged=True, series={self.attribute: (PAIR,)})
 
     def steps(self, about: Surroundings) -> Iterator[Step]:
         """Yield the steps from number to number into the samples that are new."""
@@ -64,7 +64,7 @@ class NeverFalls(StepConstraint):
         super().__init__(shape)
         self._slack = shape.number("neverFalls")
         self._reset = shape.text("reset")
-        self.needs = Needs(judged=True, series={self.attribute: PAIR, self._reset: PAIR})
+        self.needs = Needs(judged=True, series={self.attribute: (PAIR,), self._reset: (PAIR,)})
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         for step in self.steps(about):
@@ -121,7 +121,7 @@ class EnergyStep(StepConstraint):
         self._factor, self._resolution = shape.number("energyStep"), shape.number("resolution")
         self._power, self._route = shape.text("power"), shape.route()
         links = frozenset({self._route} if self._route else ())
-        self.needs = Needs(judged=True, links=links, series={self.attribute: PAIR})
+        self.needs = Needs(judged=True, links=links, series={self.attribute: (PAIR,)})
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         for holder in about.along(self._route):

@@ -96,7 +96,7 @@ class Stale(Run):
     def __init__(self, shape: SurroundingShape) -> None:
         super().__init__(shape)
         self._samples, self._beyond = int(shape.number("stale")), shape.number("beyond")
-        self.needs = Needs(judged=True, series={self.attribute: SeriesNeed(self._samples + 1)})
+        self.needs = Needs(judged=True, series={self.attribute: (SeriesNeed(self._samples + 1),)})
 
     def runs(self, series: Series) -> Iterator[tuple[int, int]]:
         return stale_runs(series, self._samples, self._beyond)
@@ -110,7 +110,7 @@ class Interpolated(Run):
     def __init__(self, shape: SurroundingShape) -> None:
         super().__init__(shape)
         self._points, self._tolerance = int(shape.number("interpolated")), shape.number("tolerance")
-        self.needs = Needs(judged=True, series={self.attribute: SeriesNeed(self._points)})
+        self.needs = Needs(judged=True, series={self.attribute: (SeriesNeed(self._points),)})
 
     def runs(self, series: Series) -> Iterator[tuple[int, int]]:
         return interpolated_runs(series, self._points, self._tolerance)
@@ -128,7 +128,7 @@ class Outlier(Constraint):
         super().__init__(shape)
         self._most, self._least = shape.number("outlier"), shape.number("least")
         self._window = int(shape.number("window"))
-        self.needs = Needs(judged=True, series={self.attribute: SeriesNeed(self._window)})
+        self.needs = Needs(judged=True, series={self.attribute: (SeriesNeed(self._window),)})
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         for dataset in about.datasets(self.attribute):
@@ -160,7 +160,7 @@ class Jump(StepConstraint):
         self._type, self._by = shape.text("type"), shape.text("by")
         self._start, self._end = shape.text("start"), shape.text("end")
         related = Related(self._type, self._by, (), (self._start, self._end), DAY)
-        self.needs = Needs(judged=True, related=frozenset({related}), series={self.attribute: PAIR})
+        self.needs = Needs(judged=True, related=frozenset({related}), series={self.attribute: (PAIR,)})
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         for step in self.steps(about):
@@ -195,7 +195,7 @@ class Stagnant(Constraint):
         self._other, self._growth = shape.text("stagnantWhile"), shape.number("growth")
         self._settled = round(shape.number("settled") * SECOND)
         need = SeriesNeed(0, round(shape.number("days") * DAY), every=HOUR)
-        self.needs = Needs(judged=True, series={self.attribute: need, self._other: need})
+        self.needs = Needs(judged=True, series={self.attribute: (need,), self._other: (need,)})
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         for dataset in about.datasets(self.attribute):
@@ -238,7 +238,7 @@ class Gap(StepConstraint):
     def __init__(self, shape: SurroundingShape) -> None:
         super().__init__(shape)
         self._times, self._period, self._default = shape.number("gap"), shape.text("period"), shape.text("orElse")
-        self.needs = Needs(judged=True, links=frozenset({(DATASET_ID,)}), series={self.attribute: PAIR})
+        self.needs = Needs(judged=True, links=frozenset({(DATASET_ID,)}), series={self.attribute: (PAIR,)})
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         for dataset in about.datasets(self.attribute):

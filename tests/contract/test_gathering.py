@@ -96,11 +96,11 @@ async def test_series_are_the_last_samples_and_say_which_are_new(broker: Any) ->
             session.id, lambda e, n=n: replace(e, attributes={SOC: property_(n, DAYS[n])}), touched=frozenset({SOC})
         )
     stored = await broker.get(session.id)
-    found = await surroundings(broker, stored, needs(series={SOC: SeriesNeed(3)}), new_from=stored.version)
+    found = await surroundings(broker, stored, needs(series={SOC: (SeriesNeed(3),)}), new_from=stored.version)
     samples = found.samples(SOC)
     assert [sample.value for sample in samples][-3:] == [3, 4, 5]
     assert found.since is not None and [s.value for s in samples if s.time > found.since] == [5]
-    found = await surroundings(broker, stored, needs(series={SOC: SeriesNeed(3)}))
+    found = await surroundings(broker, stored, needs(series={SOC: (SeriesNeed(3),)}))
     assert found.since is None
 
 
@@ -114,6 +114,26 @@ async def test_histories_of_linked_entities_cover_the_time_between_two_moments(b
             evse.id, lambda e, n=n: replace(e, attributes={SOC: property_(n, DAYS[n])}), touched=frozenset({SOC})
         )
     between = SeriesNeed(2, between=(START, END))
-    found = await surroundings(broker, session, needs(links=frozenset({(EVSE,)}), histories={((EVSE,), SOC): between}))
+    found = await surroundings(
+        broker, session, needs(links=frozenset({(EVSE,)}), histories={((EVSE,), SOC): (between,)})
+    )
     values = [float(sample.value) for sample in found.histories[evse.id][SOC, None]]
     assert values[0] <= 2 and values[-1] >= 4 and set(range(2, 5)) <= set(values)
+
+
+@pytest.mark.anyio
+async def test_one_sample_a_period_is_enough_where_a_rule_says_so(broker: Any) -> None:
+    session = broker.entity("session", {"soc": property_(0, DAYS[0])})
+    await broker.create(session)
+    for n in range(1, 25):
+        await broker.update(
+            session.id, lambda e, n=n: replace(e, attributes={SOC: property_(n, DAYS[n])}), touched=frozenset({SOC})
+        )
+    stored = await broker.get(session.id)
+    day_ = 86_400_000_000
+    weekly = SeriesNeed(0, 28 * day_, every=7 * day_)
+    found = await surroundings(broker, stored, needs(series={SOC: (weekly,)}))
+    values = [float(sample.value) for sample in found.samples(SOC)]
+    assert 3 <= len(values) <= 5 and values[-1] == 24 and values == sorted(values)
+    both = await surroundings(broker, stored, needs(series={SOC: (weekly, SeriesNeed(2))}))
+    assert [sample.value for sample in both.samples(SOC)][-2:] == [23, 24]

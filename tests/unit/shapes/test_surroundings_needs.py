@@ -28,7 +28,7 @@ def test_a_write_of_another_attribute_needs_nothing() -> None:
 
 def test_a_register_needs_the_sample_before_it_and_the_last_reset() -> None:
     needs = model_surroundings().needs([EVSE], frozenset({REGISTER}))
-    assert needs.series == {REGISTER: SeriesNeed(2), iri("registerReset"): SeriesNeed(2)}
+    assert needs.series == {REGISTER: (SeriesNeed(2),), iri("registerReset"): (SeriesNeed(2),)}
     assert not needs.links and not needs.related
 
 
@@ -39,7 +39,8 @@ def test_a_session_needs_its_evse_and_the_sessions_beside_it() -> None:
     assert Related(SESSION, iri("evse"), (iri("evse"),), times) in needs.related
     assert Related(SESSION, iri("connector"), (iri("connector"),), times) in needs.related
     metered = model_surroundings().needs([SESSION], frozenset({iri("endDateTime")}), when="window")
-    assert metered.histories[(iri("evse"),), iri("energyProvidedRegister")].between == times
+    [metered_between] = metered.histories[(iri("evse"),), iri("energyProvidedRegister")]
+    assert metered_between.between == times
 
 
 def test_the_clock_needs_the_dataset_whatever_was_written() -> None:
@@ -60,11 +61,11 @@ def test_entities_of_one_type_are_asked_for_by_one_attribute_in_one_way() -> Non
 
 
 def test_needs_together_serve_all() -> None:
-    one = Needs(True, frozenset({("a",)}), series={"x": SeriesNeed(2, 0), "y": SeriesNeed(5, 10, every=7)})
-    other = Needs(True, frozenset({("b",)}), series={"x": SeriesNeed(6, 9), "y": SeriesNeed(0, 20, every=3)})
+    one = Needs(True, frozenset({("a",)}), series={"x": (SeriesNeed(2),), "y": (SeriesNeed(5),)})
+    other = Needs(True, frozenset({("b",)}), series={"x": (SeriesNeed(6, 9),), "y": (SeriesNeed(5),)})
     both = together([one, other])
     assert both.links == {("a",), ("b",)}
-    assert both.series == {"x": SeriesNeed(6, 0), "y": SeriesNeed(0, 20, every=3)}
+    assert both.series == {"x": (SeriesNeed(2), SeriesNeed(6, 9)), "y": (SeriesNeed(5),)}
     assert together([Needs()]) is NOTHING
 
 
