@@ -22,7 +22,6 @@ _VARIABLES: dict[str, dict[str, Any]] = {
     "contextId": {"type": "string", "minLength": 1},
     "issueId": {"type": "string", "format": "uri", "example": "urn:ngsi-ld:DataQualityIssue:demo:1"},
     "recordId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    "issueId": {"type": "string", "format": "uri", "example": "urn:ngsi-ld:DataQualityIssue:0"},
     "name": {"type": "string", "pattern": "^[a-z0-9.-]+$", "example": "cim"},
 }
 _TEXTS = {NDJSON: "Lines", TURTLE: "Turtle", N_TRIPLES: "NTriples"}
