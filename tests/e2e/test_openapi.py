@@ -80,7 +80,30 @@ KNOWN = {
     "name": "cim",
     "contextId": "none-yet",
     "recordId": "0123456789abcdef0123456789abcdef",
+    "issueId": "urn:ngsi-ld:DataQualityIssue:demo:1",
 }
+ENERGY = "https://w3id.org/voltweave/cim#energyDelivered"
+PROPOSED = {
+    "type": "Property", "value": 7.5, "unitCode": "KWH",
+    "sourceValue": {"type": "Property", "value": 7500}, "sourceUnit": {"type": "Property", "value": "WHR"},
+}  # fmt: skip
+REPAIRABLE: list[dict[str, Any]] = [
+    {
+        "id": "urn:ngsi-ld:ChargingSession:demo:1",
+        "type": "ChargingSession",
+        "energyDelivered": {"type": "Property", "value": 7500, "unitCode": "WHR"},
+    },
+    {
+        "id": KNOWN["issueId"],
+        "type": "DataQualityIssue",
+        "concerns": {"type": "Relationship", "object": "urn:ngsi-ld:ChargingSession:demo:1"},
+        "attribute": {"type": "Property", "value": ENERGY},
+        "rule": {"type": "Property", "value": "https://w3id.org/voltweave/shapes#C03"},
+        "status": {"type": "Property", "value": "open"},
+        "repair": {"type": "Property", "value": "convertUnit"},
+        "proposedValue": PROPOSED,
+    },
+]
 QUARANTINED: dict[str, Any] = {
     "id": KNOWN["recordId"],
     "stream": "sessions",
@@ -193,6 +216,8 @@ def fill(client: TestClient) -> None:
     if "issueId" not in KNOWN:
         KNOWN["issueId"] = issue(client)
     assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=SEED).is_success
+    headers = {"Link": LINK}
+    assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=REPAIRABLE, headers=headers).is_success
     assert client.post("/quarantine", json=[QUARANTINED]).is_success
     turtle = {"Content-Type": "text/turtle"}
     assert client.put(f"/shapes/{KNOWN['name']}", content=SHAPES, headers=turtle).is_success
