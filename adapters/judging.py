@@ -36,7 +36,7 @@ class Judge:
     def __init__(self, validation: Validation) -> None:
         self._mode: Literal["enforce", "warn", "off"] = validation.mode
         self._accepted = frozenset(validation.accept)
-        self._shapes = model_shapes()
+        self._shapes = model_shapes(validation.profile)
         self._terms = cim_terms()
         self.found: Counter[tuple[str, str]] = Counter()
         """How many entities broke a rule, by rule and severity, and how many values were repaired, by rule and

@@ -19,7 +19,7 @@ from adapters.errors import ManifestError, SettingError
 from adapters.quarantine import rule_name
 from adapters.sources.files import FileOptions
 from adapters.sources.rest import RestOptions
-from shapes import model_rules
+from shapes import model_library, model_rules
 from shapes.shape import REPAIR_KINDS
 
 MANIFEST_NAME = "manifest.yaml"
@@ -77,6 +77,11 @@ class Validation(_Part):
         description="enforce: a record whose entities have a Violation goes to quarantine as a whole; warn: it is"
         " delivered all the same, and counted; off: nothing is judged.",
     )
+    profile: str | None = Field(
+        None,
+        description="The profile by which entities are judged, such as battery2life: it raises what this source does"
+        " promise, and adds rules of its own.",
+    )
     accept: list[str] = Field(
         default_factory=list,
         description="Repairs that are made before it is judged, where a rule names one: convertUnit, markOutlier, or"
@@ -88,6 +93,14 @@ class Validation(_Part):
     def _off_in_yaml(cls, value: object) -> object:
         # YAML 1.1 reads a bare `off` as false.
         return "off" if value is False else value
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, name: str | None) -> str | None:
+        known = sorted(profile.name for profile in model_library().profiles)
+        if name is not None and name not in known:
+            raise ValueError(f"{name}: no such profile; known are {', '.join(known)}")
+        return name
 
     @field_validator("accept")
     @classmethod
