@@ -20,7 +20,10 @@ V1 = "/ngsi-ld/v1"
 OPERATIONS = {operation.id: operation for operation in operations()}
 API = {id: o for id, o in OPERATIONS.items() if o.clause}
 CAR: dict[str, Any] = {"id": "urn:ngsi-ld:Car:1", "type": "Car", "speed": {"type": "Property", "value": 1}}
-IN_PATH = {"entityId": "urn:ngsi-ld:Car:1", "attrId": "speed", "type": "Car", "contextId": "urn:x:none", "name": "cim"}
+IN_PATH = {
+    "entityId": "urn:ngsi-ld:Car:1", "attrId": "speed", "type": "Car", "contextId": "urn:x:none", "name": "cim",
+    "recordId": "0" * 32, "issueId": "urn:ngsi-ld:DataQualityIssue:none",
+}  # fmt: skip
 LIMITS = LimitSettings(
     max_body_bytes=4096, max_nesting=8, max_batch=2, max_limit=50, max_offset=100, max_join_level=2,
     max_query_length=512,
@@ -70,6 +73,11 @@ def body_of(operation: Operation) -> Any:
         "AttributeFragment": {"value": 2},
         "Query": {"type": "Query", "entities": [{"type": "Car"}]},
         "ContextDocument": {"@context": {"speed": "https://example.org/speed"}},
+        "QuarantinedRecords": [{"id": IN_PATH["recordId"], "stream": "s", "provider": "p", "unit": "u", "number": 1}],
+        "MendedRecord": {"record": {"kwh": 1}},
+        "ReplayOutcomes": [{"id": IN_PATH["recordId"]}],
+        "ValidationModesChange": {"mode": None},
+        "Shapes": "<urn:a> <urn:b> <urn:c> .",
     }
     return None if operation.body is None else bodies[operation.body.schema]
 
