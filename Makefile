@@ -40,9 +40,9 @@ check: setup ## ruff, strict types, import arrows, names and texts
 test: servers check ## check, then all the tests
 	$(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) --dist loadfile
 
-test-oracle: setup ## hold compiled shapes against pySHACL for 2,000 entities of each class
+test-oracle: setup ## hold compiled shapes against pySHACL for 2,000 entities of each class; drop each shape
 	VOLTWEAVE_ORACLE_ENTITIES=2000 $(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) \
-		tests/unit/shapes/test_compiled_shapes.py
+		tests/unit/shapes/test_compiled_shapes.py tests/unit/shapes/test_mutations.py
 
 bench: setup ## run the benchmarks and print one table
 	$(BIN)/python -m benchmarks

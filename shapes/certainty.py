@@ -41,6 +41,9 @@ _MEMBERS = {
 #: Where longitude and latitude of a point are, by the path to them.
 _POSITION: dict[tuple[Path, ...], int] = {(_COORDINATES, _FIRST): 0, (_COORDINATES, _REST, _FIRST): 1}
 _LANGUAGES, _ITEMS = Step(PREDICATES["languageMap"]), Step(PREDICATES["valueList"])
+_MOMENTS = frozenset(
+    {*(core_terms().expand(name) for name in ("DateTime", "Date")), *(f"{XSD}{name}" for name in ("dateTime", "date"))}
+)
 #: 22.0 is an integer in RDF, 22.5 a double: a float surely has a datatype only where both will do.
 _OF_DATATYPE = {
     f"<{XSD}string>": frozenset({"str"}),
@@ -101,7 +104,7 @@ class Certainty:
     def __init__(self) -> None:
         self.names: dict[str, Any] = {
             "WELL": _WELL_FORMED.match, "plain": _is_plain, "cells": _cells, "many": _many, "present": _is_present,
-            "typed": _is_typed, "MANY": MANY,
+            "typed": _is_typed, "untyped": _untyped, "MANY": MANY,
         }  # fmt: skip
         self._clocks: list[tuple[str, Soon]] = []
         self._numbered: dict[Any, str] = {}
@@ -183,6 +186,8 @@ class Certainty:
             several = all(constraint.name != "maxCount" for constraint in constraints)
             text = None if scalar is None else self._tested(scalar, member, several)
             typed = self._of_typed(constraints) if member == "value" else None
+            if member == "value" and scalar is not None and any(c.name.startswith(OWN) for c in constraints):
+                typed = f"t is dict and {self._item(scalar)}(untyped(v))"
             return f"({text} or {typed})" if text is not None and typed is not None else text
         if member == "value":
             return self._of_parts(rest, constraints)
@@ -394,6 +399,12 @@ def _is_typed(value: Any, datatypes: frozenset[str], search: Callable[[str], Any
         return False
     text = value.get("@value")
     return type(text) is str and bool(search(text))
+
+
+def _untyped(value: dict[str, Any]) -> Any:
+    """Return the text of a time or date with its datatype, any other object as it is."""
+    text = value.get("@value")
+    return text if len(value) == 2 and type(text) is str and value.get("@type") in _MOMENTS else value
 
 
 def _is_present(value: Any) -> bool:

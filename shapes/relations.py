@@ -44,7 +44,9 @@ class Relations:
         names = self._names(attribute)
         if names:
             held = {"v": "v", "t": "float if t is int else t", "i": "a"}
-            yield "  if x is a and 'datasetId' not in a: "
+            yield "  if x is a and 'datasetId' not in a:"
+            if {"v", "t"} & {name[0] for name in names}:
+                yield "   if t is dict: v = untyped(v); t = type(v)"
             yield "   " + "; ".join(f"{name} = {held[name[0]]}" for name in names)
             yield f"  else: {' = '.join(names)} = MANY"
 

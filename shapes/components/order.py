@@ -41,7 +41,8 @@ class _Order:
             own = dataset(data, node)
             bounds = [q for i in instances(data, asked.focus, given[self.key], own) for q in quantities(data, i)]
             if any(
-                q.is_number is bound.is_number and not compare(q.amount, bound.amount * factor + offset)
+                q.is_number is bound.is_number
+                and not compare(q.amount, bound.amount * (factor if bound.is_number else 1) + offset)
                 for q in quantities(data, node)
                 for bound in bounds
             ) and conditions.hold(data, asked.focus, node, own, given):
@@ -58,9 +59,9 @@ class _Order:
             away = "-" if self.sign == "<=" else "+"
             margin = f"{away} 1e-9 * (abs({bound.value}) + {abs(offset)!r})"
             limit = f"{bound.value} * {factor!r} + {offset!r} {margin}"
-            test = scope.name(_apart(compare, factor, offset), ("apart", compare, factor, offset))
+            test = scope.name(_apart(compare, offset), ("apart", compare, offset))
             texts = f"{test}({own.value}, {bound.value})"
-            if compare == "<=" and factor == 1 and offset >= _DAY:
+            if compare == "<=" and offset >= _DAY:
                 texts = f"({own.value}[:10] == {bound.value}[:10] or {texts})"
         tests = [
             f"{own.value} is None or {bound.value} is None",
@@ -82,7 +83,7 @@ class _Order:
     def component(self, name: str, says: str) -> Component:
         parameters = (
             Parameter(self.key, "iri", "the other attribute: a number or moment in instances of the same datasetId"),
-            Parameter("factor", "number", "times this", optional=True),
+            Parameter("factor", "number", "times this, if it is a number", optional=True),
             Parameter("offset", "number", "plus this; seconds for a moment", optional=True),
             Parameter("strictly", "flag", "and not equal to it", optional=True),
             *conditions.PARAMETERS,
@@ -90,15 +91,15 @@ class _Order:
         return Component(name, says, parameters, self.where(), self.faults, self.sure)
 
 
-def _apart(sign: str, factor: float, offset: float) -> Callable[[str, str], bool]:
+def _apart(sign: str, offset: float) -> Callable[[str, str], bool]:
     compare = _ORDERS[sign]
 
     def test(own: str, bound: str) -> bool:
-        elapsed = seconds_between(bound, own) if factor == 1 else None
+        elapsed = seconds_between(bound, own)
         if elapsed is not None:
             return compare(elapsed, offset)
         one, two = moment(own), moment(bound)
-        return one is None or two is None or compare(one, two * factor + offset)
+        return one is None or two is None or compare(one, two + offset)
 
     return test
 

@@ -48,6 +48,9 @@ def entity(number: int, random: Random) -> Entity:
                 found[name] = [found[name], attribute(random) | {"datasetId": "urn:d:1"}]
             elif random.random() < 0.1:
                 found[name]["datasetId"] = "urn:d:1"
+    if random.random() < 0.2:
+        at_once = {"type": "Property", "observedAt": TIMES[0]}
+        found |= {name: at_once | {"value": random.choice((1, 2, 3, 6))} for name in ("a", "b", "c")}
     for name in ("list", "other"):
         if random.random() < 0.8:
             found[name] = {"type": "ListProperty", "valueList": random.choice(LISTS)}
@@ -63,8 +66,12 @@ def entity(number: int, random: Random) -> Entity:
 
 def attribute(random: Random) -> dict[str, Any]:
     # Numbers that are near each other, so that sums and orders hold now and then.
-    pools: tuple[tuple[Any, ...], ...] = (VALUES, (1, 2, 3, 2.5, 0.5, 6), (30, 60, *TIMES, "2026-05-04T08:00:50Z"))
-    value = random.choice(random.choices(pools, (5, 3, 2))[0])
+    pools: tuple[tuple[Any, ...], ...] = (
+        VALUES,
+        (1, 2, 3, 2.5, 0.5, 6),
+        (30, 60, *TIMES, "2026-05-04T08:00:50Z", "2026-05-05T08:00:00Z", "2026-05-05T08:00:01Z", "2026-05-09"),
+    )
+    value = random.choice(random.choices(pools, (4, 3, 3))[0])
     found: dict[str, Any] = {"type": "Property", "value": value}
     if random.random() < 0.1:
         found = {"type": "Relationship", "object": "urn:x:1"}
