@@ -208,11 +208,7 @@ class Certainty:
     def _narrowed(self, constraint: Constraint) -> _Scalar | None:
         name, value = constraint.name, constraint.value
         if name.startswith(OWN):
-            scalar = COMPONENTS[name.removeprefix(OWN)].scalar
-            if scalar is None:
-                return None
-            kinds, test = scalar(dict(value), self.name)
-            return _Scalar(kinds, (test,))
+            return _meeting(constraint, self.name)
         if name in ("minCount", "maxCount"):
             return _Scalar(_EVERY) if _one({name: value}) else None
         if name == "datatype":
@@ -346,6 +342,15 @@ class Certainty:
         text = scalar.text("v", "type(v)")
         test: Callable[[Any], bool] = eval(f"lambda v: {text}", self.names)  # noqa: S307 - the text is ours
         return self.name(test, ("item", text))
+
+
+def _meeting(constraint: Constraint, name: Callable[..., str]) -> _Scalar | None:
+    """Return what a scalar must be to meet a component of ours, None where it is not asked of scalars."""
+    scalar = COMPONENTS[constraint.name.removeprefix(OWN)].scalar
+    if scalar is None:
+        return None
+    kinds, test = scalar(dict(constraint.value), name)
+    return _Scalar(kinds, (test,))
 
 
 def _one(asked: dict[str, Any]) -> bool:

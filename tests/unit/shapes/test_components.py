@@ -51,6 +51,8 @@ def entity(number: int, random: Random) -> Entity:
     if random.random() < 0.2:
         at_once = {"type": "Property", "observedAt": TIMES[0]}
         found |= {name: at_once | {"value": random.choice((1, 2, 3, 6))} for name in ("a", "b", "c")}
+    if random.random() < 0.1:
+        found |= {"a": random.choice((0, 30, 31, 60)), "b": random.choice(TIMES), "c": "2026-05-04T08:01:00Z"}
     for name in ("list", "other"):
         if random.random() < 0.8:
             found[name] = {"type": "ListProperty", "valueList": random.choice(LISTS)}
@@ -122,6 +124,13 @@ SHAPES = {
     " vs:byAddress d:address ; vs:inCountry 'DE'",
     "with a count": "sh:path d:a ; vs:atMost d:b ; sh:minCount 1 ; sh:maxCount 1",
 }
+#: Cars that break what odd ones seldom do.
+PLAIN: tuple[dict[str, Any], ...] = (
+    {"a": "2026-05-09", "b": "2026-05-04T08:00:00Z", "c": "done"},
+    {"a": 5, "b": 1, "c": 2},
+    {"a": 5, "b": 1, "c": "done", "list": {"type": "ListProperty", "valueList": [0.5, 3]}},
+    {"a": 100, "b": "2026-05-04T08:00:00Z", "c": "2026-05-04T08:01:00Z"},
+)
 #: (focus node without blank nodes' names, component)
 Found = list[tuple[str, str]]
 
@@ -129,7 +138,10 @@ Found = list[tuple[str, str]]
 @cache
 def cars() -> list[Entity]:
     random = Random(7)
-    return [entity(number, random) for number in range(100)]
+    plain = [
+        expand_entity(each | {"id": f"urn:x:p{n}", "type": "Car"}, core_terms(), 0) for n, each in enumerate(PLAIN)
+    ]
+    return plain + [entity(number, random) for number in range(100)]
 
 
 @cache
