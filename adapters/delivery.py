@@ -156,7 +156,8 @@ class Delivery:
         if patience is not None and time.monotonic() - self._last_success > patience:
             raise TransientError(f"{error}; what is undelivered stays in the spool: run again when the API is back")
         try:
-            await asyncio.wait_for(self._stop.wait(), self._limits.back_off.pause(attempt, error))
+            async with asyncio.timeout(self._limits.back_off.pause(attempt, error)):
+                await self._stop.wait()
         except TimeoutError:
             return True
         return False

@@ -185,7 +185,8 @@ class _Run:
                 if not self._follow:
                     break
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), self._pause)
+                    async with asyncio.timeout(self._pause):
+                        await self._stop.wait()
         finally:
             self._reading = False
             self._delivery.wake.set()
@@ -244,7 +245,8 @@ class _Run:
             if await asyncio.to_thread(self._state.waiting, self._stream) < limit:
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._delivery.settled.wait(), _SPOOL_POLL_SECONDS)
+                async with asyncio.timeout(_SPOOL_POLL_SECONDS):
+                    await self._delivery.settled.wait()
 
     async def _expire(self) -> None:
         days = self._settings.raw_days

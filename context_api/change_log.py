@@ -69,7 +69,8 @@ async def serve(consumer: Consumer, store: Store, leases: Leases, outage: Outage
             await asyncio.sleep(_POLL_SECONDS)
             continue
         try:
-            await asyncio.wait_for(woken.wait(), _POLL_SECONDS)
+            async with asyncio.timeout(_POLL_SECONDS):
+                await woken.wait()
         except TimeoutError:
             continue
         await asyncio.sleep(_GATHER_SECONDS)

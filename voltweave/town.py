@@ -87,7 +87,8 @@ async def _ready(process: asyncio.subprocess.Process) -> str:
         raise RuntimeError("the simulator's output is not read")
     line = b""
     with suppress(TimeoutError):
-        line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+        async with asyncio.timeout(_START_SECONDS):
+            line = await process.stdout.readline()
     word, _, url = line.decode().strip().partition(" ")
     if word != "ready":
         raise Refused(
@@ -100,7 +101,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+        async with asyncio.timeout(_STOP_SECONDS):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -71,6 +71,32 @@ async def until(condition: Callable[[], object], seconds: float = AT_ONCE_SECOND
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_consumer_that_is_woken_while_it_is_cancelled_ends(
+    broker: Any, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    seen = Seen("seen")
+    woken: list[Callable[[], None]] = []
+    watch = broker.store.watch
+
+    def note(wake: Callable[[], None]) -> None:
+        woken.append(wake)
+        watch(wake)
+
+    monkeypatch.setattr(broker.store, "watch", note)
+    task = asyncio.create_task(serve(seen.consumer, broker.store, Leases(broker.store.records), Outage(broker.store)))
+    await broker.create(broker.entity("one", {}))
+    await until(lambda: seen.batches)
+    # Nothing is left to read: it sleeps until somebody writes.
+    await asyncio.sleep(0.3)
+    woken[0]()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=AT_ONCE_SECONDS)
+    assert done == {task} and task.cancelled()
+
+
 async def test_changes_say_what_was_done(broker: Any) -> None:
     town = await broker.store.tenant("town", create=True)
     first, bare = broker.entity("1", {"soc": {"type": "Property", "value": 1}}), broker.entity("2")

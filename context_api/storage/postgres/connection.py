@@ -84,7 +84,8 @@ class Pool:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             try:
-                await asyncio.wait_for(pool.close(), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await pool.close()
             except TimeoutError:
                 pool.terminate()
 
