@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from context_api.contexts.entries import Entry, Kind
 from context_api.contexts.tables import jsonld_context
-from context_api.storage.port import Duplicate
+from context_api.storage.epochs import Epoch
 from context_api.storage.records import Records
-from context_api.storage.tables import epoch
 
 Usage = tuple[str, int, int | None]
 """(id, hits since the usage was last recorded, moment of the last one)"""
-
-_EPOCH = and_(epoch.c.kind == "context", epoch.c.tenant == 0)
-_RAISE_EPOCH = update(epoch).where(_EPOCH).values(epoch=epoch.c.epoch + 1)
 
 
 class ContextStore:
@@ -27,16 +22,7 @@ class ContextStore:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-
-    async def start(self) -> None:
-        """Make what counts the changes where it is absent."""
-        with suppress(Duplicate):
-            await self._records.execute(insert(epoch).values(kind="context", tenant=0, epoch=0))
-
-    async def epoch(self) -> int:
-        """Return a number that every change of a stored @context raises, by whatever process (decision 17)."""
-        [(found,)] = await self._records.fetch(select(epoch.c.epoch).where(_EPOCH))
-        return int(found)
+        self.epoch = Epoch(records, "context")
 
     async def load(self) -> list[Entry]:
         """Return all stored @contexts."""
@@ -48,12 +34,12 @@ class ContextStore:
         if entry.url is not None:
             same = or_(same, jsonld_context.c.url == entry.url)
         await self._records.execute(
-            delete(jsonld_context).where(same), insert(jsonld_context).values(_values(entry)), _RAISE_EPOCH
+            delete(jsonld_context).where(same), insert(jsonld_context).values(_values(entry)), self.epoch.raised()
         )
 
     async def delete(self, ids: Sequence[str]) -> None:
         """Remove @contexts."""
-        await self._records.execute(delete(jsonld_context).where(jsonld_context.c.id.in_(ids)), _RAISE_EPOCH)
+        await self._records.execute(delete(jsonld_context).where(jsonld_context.c.id.in_(ids)), self.epoch.raised())
 
     async def record_usage(self, usages: Sequence[Usage]) -> None:
         """Add how often @contexts were used."""

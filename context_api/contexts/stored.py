@@ -42,7 +42,7 @@ class StoredContexts:
 
     async def start(self) -> None:
         """Load what is stored and start to write usage at intervals."""
-        await self._store.start()
+        await self._store.epoch.start()
         await self.refresh()
         self._tasks = [asyncio.create_task(every(_FLUSH_SECONDS, self._flush, _OUTAGE))]
         if self._shared:
@@ -59,7 +59,7 @@ class StoredContexts:
 
     async def refresh(self) -> None:
         """Read anew what is stored, unless nothing changed since."""
-        changes = await self._store.epoch()
+        changes = await self._store.epoch.current()
         if changes == self._seen:
             return
         found = {entry.id: entry for entry in await self._store.load()}

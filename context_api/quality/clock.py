@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 
@@ -35,6 +36,12 @@ async def judge_by_clock(store: Store, validation: Validation, now: int) -> None
                 await _judge(store, validation, tenant, [decode(row) for row in rows], now)
 
 
+async def _keep(store: Store, judgements: Sequence[Judgement]) -> None:
+    statements = await Issues(store).keep(judgements)
+    if statements:
+        await store.records.execute(*statements)
+
+
 async def _judge(store: Store, validation: Validation, tenant: Tenant, entities: Sequence[Entity], now: int) -> None:
     shapes = model_surroundings()
     asked = [
@@ -62,7 +69,9 @@ async def _judge(store: Store, validation: Validation, tenant: Tenant, entities:
                 shapes.judged(entity.types, frozenset(), "clock").__contains__,
             )
         )
-    statements = await Issues(store).keep(judgements)
-    if statements:
-        await store.records.execute(*statements)
+    await _keep(store, judgements)
+    # The issues of one that was deleted meanwhile were resolved before these came.
+    told = [each for each in judgements if each.report]
+    found = await store.read(tenant, [each.entity_id for each in told])
+    await _keep(store, [replace(each, report=()) for each, entity in zip(told, found, strict=True) if entity is None])
     await parking.keep_violations(store, tenant, spots, now)

@@ -6,7 +6,7 @@ enforce the write itself has been judged by those rules that need no window; her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -21,8 +21,7 @@ from context_api.validation.gathering import Asked, gather
 from context_api.validation.judging import Validation
 from context_api.validation.modes import Mode
 from context_api.validation.telling import told_of
-from ngsild.entity import Entity
-from shapes.surroundings import Surroundings, SurroundingShapes, When, model_surroundings
+from shapes.surroundings import Surroundings, When, model_surroundings
 from shapes.surroundings.needs import together
 
 #: Entities whose surroundings are read together.
@@ -112,14 +111,11 @@ class _Judge:
         covered = self._shapes.names
         report = []
         for each in about:
-            covered = judged_by(self._shapes, each, _ON_WRITE)
-            report = told_of(each.entity, (result for when in _ON_WRITE for result in self._shapes.judge(each, when)))
+            entity = each.entity
+            covered = frozenset(
+                shape for when in _ON_WRITE for shape in self._shapes.judged(entity.types, each.changed, when)
+            )
+            report = told_of(entity, (result for when in _ON_WRITE for result in self._shapes.judge(each, when)))
         return Judgement(
             written.tenant, written.k, written.entity_id, written.at, version, report, covered.__contains__
         )
-
-
-def judged_by(shapes: SurroundingShapes, about: Surroundings, whens: Iterable[When]) -> frozenset[str]:
-    """Return the IRIs of the shapes by which surroundings are judged."""
-    entity: Entity = about.entity
-    return frozenset[str]().union(*(shapes.judged(entity.types, about.changed, when) for when in whens))

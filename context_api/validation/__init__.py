@@ -7,6 +7,7 @@ adds to those of the model.
     documents   shapes of tenants: Turtle taken in or refused
     tables      both in the database
     judging     a change judged before it is written
+    gathering   what surrounds an entity, read for the rules that ask for it
     telling     what the change log says of it
 
 Does not belong here: what shapes mean (`shapes`), and the issues that are made of what was found.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ngsild.problems import BadRequestData
 from shapes.shape import Targeted
+
+#: Documents that are read once, not at every change of another.
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class ShapeDocument:
     """Microseconds since 1970 UTC."""
 
 
-def read_document(turtle: str) -> list[Targeted]:
+@lru_cache(_REMEMBERED)
+def read_document(turtle: str) -> tuple[Targeted, ...]:
     """Return the shapes of a document.
 
     Raises:
@@ -41,4 +46,4 @@ def read_document(turtle: str) -> list[Targeted]:
         raise BadRequestData(f"refused: {refused}") from refused
     if not found:
         raise BadRequestData("the document has no shape with a target (sh:targetClass and the like)")
-    return found
+    return tuple(found)

@@ -195,18 +195,27 @@ async def _series(
 
 def _spans(subject: Entity, entity: Entity, attribute: str, need: SeriesNeed, now: int) -> list[Span]:
     """Return the spans of history that meet a need."""
-    until = now + _DAY
+    # A history that is loaded late lies where its newest sample does, not where the clock is.
+    newest = _newest(entity, attribute, now)
+    until = max(now, newest) + _DAY
     if need.between is not None:
         begins, ends = (moment(subject, each) for each in need.between)
         since = (now if begins is None else begins) - _DAY
         return [Span(entity.id, attribute, since, (now if ends is None else ends) + _DAY, _MOST_BETWEEN)]
-    since = 0 if need.span == 0 else now - need.span - _DAY
+    since = 0 if need.span == 0 else newest - need.span - _DAY
     if need.every:
         # One sample a period, looked for: a span of weeks may hold a hundred thousand.
         step = max(need.every, need.span // _MOST_PERIODS)
-        return [Span(entity.id, attribute, start, start + step, 1) for start in range(now - need.span, until, step)]
+        starts = range(newest - need.span, newest + step, step)
+        return [Span(entity.id, attribute, start, start + step, 1) for start in starts]
     most = need.samples + _MOST_NEW if need.samples else _MOST_BETWEEN
     return [Span(entity.id, attribute, since, until, most)]
+
+
+def _newest(entity: Entity, attribute: str, now: int) -> int:
+    """Return when an attribute was last observed, now where that is not known."""
+    current = (as_sample(instance) for instance in instances(entity.attributes.get(attribute, [])))
+    return max((sample.time for sample in current if sample is not None), default=now)
 
 
 def _samples(entity: Entity, attribute: str, past: Sequence[Past], new_from: int | None) -> _Found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -21,11 +22,11 @@ from context_api.validation.telling import told_of
 from ngsild.entity import Entity
 from ngsild.problems import BadRequestData, Conflict, NotAcceptable, Problem
 from ngsild.rdf import reference
-from shapes import model_shapes
+from shapes import NAMESPACE, model_shapes
 from shapes.compiler import Shapes
 from shapes.report import as_json, as_line, rule_of
 from shapes.shape import Result
-from shapes.surroundings import Surroundings, model_surroundings
+from shapes.surroundings import Surroundings, SurroundingShapes, model_surroundings
 from shapes.terms import iri
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ _REFRESH_SECONDS = 1.0
 _A_TURN = 250
 _CONFORMS = "[]"
 #: What stands for a value that RDF cannot express, and so no shape can judge.
-_INEXPRESSIBLE = "https://w3id.org/voltweave/shapes#Inexpressible"
+_INEXPRESSIBLE = f"{NAMESPACE}Inexpressible"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Validation:
 
     async def start(self) -> None:
         """Load what is stored and, where others may change it, look for changes from then on."""
-        await self._tables.start()
+        await self._tables.epoch.start()
         await self.refresh()
         if self._store.shared:
             self._task = asyncio.create_task(
@@ -88,7 +89,7 @@ class Validation:
         """Read anew what is stored, unless nothing changed since."""
         # One after the other: what was read first must not take the place of what was read last.
         async with self._refreshing:
-            changes = await self._tables.epoch()
+            changes = await self._tables.epoch.current()
             if changes == self._seen:
                 return
             stored = await self._tables.load()
@@ -180,7 +181,7 @@ class Validation:
         after = change.after
         if after is None or after is change.before or self.mode(tenant, after.types) is not Mode.ENFORCE:
             return None
-        needs = model_surroundings().needs(after.types, change.touched)
+        needs = _refusing().needs(after.types, change.touched)
         return Asked(after, needs, change.touched) if needs else None
 
     def mode(self, tenant: Tenant, types: Iterable[str]) -> Mode:
@@ -232,6 +233,12 @@ def _together(documents: Sequence[ShapeDocument]) -> Shapes:
     return Shapes(targeted)
 
 
+@cache
+def _refusing() -> SurroundingShapes:
+    """Return the rules across entities that can refuse a write: nothing need be read for what only warns."""
+    return SurroundingShapes(shape for shape in model_surroundings().shapes if shape.severity == "Violation")
+
+
 def _results(shapes: Shapes, entity: Entity) -> list[Result]:
     try:
         return shapes.judge(entity)
@@ -256,11 +263,11 @@ def _refused(shapes: Shapes, change: Change, results: Sequence[Result]) -> list[
 
 def _refused_around(change: Change, about: Surroundings) -> list[Result]:
     """Return the same of what the surroundings of the entity make a violation."""
-    violations = [result for result in model_surroundings().judge(about) if result.severity == "Violation"]
+    violations = _refusing().judge(about)
     before = change.before
     if before is None or all(result.attribute in change.touched for result in violations):
         return violations
-    known = {_place(result) for result in model_surroundings().judge(surrounded_again(about, before))}
+    known = {_place(result) for result in _refusing().judge(surrounded_again(about, before))}
     return [result for result in violations if result.attribute in change.touched or _place(result) not in known]
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select
 
-from context_api.storage.port import Duplicate, Tenant
+from context_api.storage.epochs import Epoch
+from context_api.storage.port import Tenant
 from context_api.storage.records import Records
-from context_api.storage.tables import epoch, shape_document, validation_mode
+from context_api.storage.tables import shape_document, validation_mode
 from context_api.validation.documents import ShapeDocument
 from context_api.validation.modes import Mode, TenantModes
-
-_EPOCH = and_(epoch.c.kind == "validation", epoch.c.tenant == 0)
-_RAISE_EPOCH = update(epoch).where(_EPOCH).values(epoch=epoch.c.epoch + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +28,7 @@ class ValidationTables:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-
-    async def start(self) -> None:
-        """Make what counts the changes where it is absent."""
-        with suppress(Duplicate):
-            await self._records.execute(insert(epoch).values(kind="validation", tenant=0, epoch=0))
-
-    async def epoch(self) -> int:
-        """Return a number that every change raises, by whatever process."""
-        [(found,)] = await self._records.fetch(select(epoch.c.epoch).where(_EPOCH))
-        return int(found)
+        self.epoch = Epoch(records, "validation")
 
     async def load(self) -> Stored:
         """Return the modes, and the newest version of every document that is not removed."""
@@ -70,7 +58,7 @@ class ValidationTables:
         values = [{"tenant": tenant.id, "type": type_, "mode": mode.value} for type_, mode in rows.items()]
         inserts = [insert(validation_mode).values(row) for row in values]
         await self._records.execute(
-            delete(validation_mode).where(validation_mode.c.tenant == tenant.id), *inserts, _RAISE_EPOCH
+            delete(validation_mode).where(validation_mode.c.tenant == tenant.id), *inserts, self.epoch.raised()
         )
 
     async def versions(self, tenant: Tenant, name: str) -> list[tuple[int, int, bool]]:
@@ -91,7 +79,7 @@ class ValidationTables:
     async def add(self, tenant: Tenant, name: str, version: int, turtle: str | None, at: int) -> None:
         """Store the next version of a document, None for its removal; raise Duplicate where another came before."""
         row = {"tenant": tenant.id, "name": name, "version": version, "turtle": turtle, "created_at": at}
-        await self._records.execute(insert(shape_document).values(row), _RAISE_EPOCH)
+        await self._records.execute(insert(shape_document).values(row), self.epoch.raised())
 
 
 def _named(tenant: Tenant, name: str) -> ColumnElement[bool]:

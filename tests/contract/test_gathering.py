@@ -137,3 +137,21 @@ async def test_one_sample_a_period_is_enough_where_a_rule_says_so(broker: Any) -
     assert 3 <= len(values) <= 5 and values[-1] == 24 and values == sorted(values)
     both = await surroundings(broker, stored, needs(series={SOC: (weekly, SeriesNeed(2))}))
     assert [sample.value for sample in both.samples(SOC)][-2:] == [23, 24]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("every", [0, 86_400_000_000])
+async def test_a_span_ends_at_the_newest_sample_and_not_at_the_present(broker: Any, every: int) -> None:
+    year_before = [text.replace("2024", "2023") for text in DAYS]
+    session = broker.entity("session", {"soc": property_(0, year_before[0])})
+    await broker.create(session)
+    for n in range(1, 25):
+        await broker.update(
+            session.id,
+            lambda e, n=n: replace(e, attributes={SOC: property_(n, year_before[n])}),
+            touched=frozenset({SOC}),
+        )
+    stored = await broker.get(session.id)
+    week = SeriesNeed(0, 7 * 86_400_000_000, every=every)
+    found = await surroundings(broker, stored, needs(series={SOC: (week,)}))
+    assert [sample.value for sample in found.samples(SOC)][-8:] == list(range(17, 25))

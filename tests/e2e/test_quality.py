@@ -40,9 +40,14 @@ def api(running: Broker) -> Iterator[httpx.Client]:
         yield api
 
 
-def vehicle(state_of_charge: float) -> dict[str, Any]:
+def observed(minute: int) -> str:
+    """Return a moment of its own for each value: two values of one moment are an issue too."""
+    return f"2026-05-04T08:{minute:02}:00Z"
+
+
+def vehicle(state_of_charge: float, minute: int) -> dict[str, Any]:
     entity = {key: value for key, value in copy.deepcopy(EXAMPLES["ElectricVehicle"]).items() if key != "@context"}
-    entity["stateOfCharge"]["value"] = state_of_charge
+    entity["stateOfCharge"] |= {"value": state_of_charge, "observedAt": observed(minute)}
     return entity
 
 
@@ -57,23 +62,24 @@ def test_an_impossible_value_has_one_issue_until_it_is_healed(running: Broker, a
     def count(q: str) -> int:
         return running.count(type="DataQualityIssue", q=q)
 
-    assert api.post("/entities", json=vehicle(50)).status_code == 201
-    for value in (2264, 2265):
-        patched = api.patch(f"/entities/{VEHICLE}/attrs", json={"stateOfCharge": vehicle(value)["stateOfCharge"]})
+    assert api.post("/entities", json=vehicle(50, 1)).status_code == 201
+    for minute, value in enumerate((2264, 2265), 2):
+        changed = {"stateOfCharge": vehicle(value, minute)["stateOfCharge"]}
+        patched = api.patch(f"/entities/{VEHICLE}/attrs", json=changed)
         assert patched.status_code == 204
     until(lambda: count('status=="open";offendingValue=="2265"') == 1)
     [issue] = running.all(type="DataQualityIssue")
     assert issue["concerns"]["object"] == VEHICLE
     assert issue["attribute"]["value"] == "https://w3id.org/voltweave/cim#stateOfCharge"
     assert (issue["rule"]["value"], issue["severity"]["value"]) == (RULE, "violation")
-    assert issue["observedAtOfValue"]["value"] == vehicle(0)["stateOfCharge"]["observedAt"]
+    assert issue["observedAtOfValue"]["value"] == observed(3)
     assert issue["recommendedAction"]["value"] == "checkSensor"
     assert count(f'concerns=="{VEHICLE}"') == 1
-    good = api.patch(f"/entities/{VEHICLE}/attrs", json={"stateOfCharge": vehicle(60)["stateOfCharge"]})
+    good = api.patch(f"/entities/{VEHICLE}/attrs", json={"stateOfCharge": vehicle(60, 4)["stateOfCharge"]})
     assert good.status_code == 204
     until(lambda: count('status=="resolved"') == 1)
     assert count('status=="open"') == 0
-    assert api.post("/entityOperations/upsert", json=[vehicle(130)]).status_code in (201, 204)
+    assert api.post("/entityOperations/upsert", json=[vehicle(130, 5)]).status_code in (201, 204)
     until(lambda: count('status=="open"') == 1)
     assert api.delete(f"/entities/{VEHICLE}").status_code == 204
     until(lambda: count('status=="resolved"') == 1)

@@ -216,9 +216,9 @@ def test_workers_of_one_broker_hold_one_lease_of_each_kind(
 ) -> None:
     monkeypatch.setenv("VOLTWEAVE_EXPIRY_INTERVAL", "0.1")
     with broker(tmp_path, postgres_url, ["--workers", str(WORKERS)]):
-        wait_for(lambda: len(leases(postgres_url)) > 1)
+        wait_for(lambda: len(leases(postgres_url)) > 2)
         held = leases(postgres_url)
-        assert [name for name, _ in held] == ["consumer quality", "sweep"]
+        assert [name for name, _ in held] == ["consumer quality", "consumer surroundings", "sweep"]
         for _ in range(10):
             time.sleep(0.1)
             assert leases(postgres_url) == held
