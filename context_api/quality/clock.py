@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import structlog
 from sqlalchemy import select
 
 from context_api.quality import parking
@@ -20,6 +21,8 @@ from ngsild.entity import Entity
 from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
 from shapes.shape import Result
 from shapes.surroundings import model_surroundings
+
+log = structlog.get_logger(__name__)
 
 
 async def judge_by_clock(store: Store, validation: Validation, now: int) -> None:
@@ -55,7 +58,12 @@ async def _judge(store: Store, validation: Validation, tenant: Tenant, entities:
     spots: dict[str, tuple[Entity, list[Result]]] = {}
     for about in await gather(store, tenant, asked, now):
         entity = about.entity
-        results = shapes.judge(about, "clock")
+        try:
+            results = shapes.judge(about, "clock")
+        except Exception:
+            # A rule that fails on one entity must not keep all others from being judged.
+            log.exception("an entity could not be judged", entity=entity.id)
+            continue
         if parking.SPOT_TYPE in entity.types:
             spots[entity.id] = entity, [result for result in results if result.rule == parking.RULE]
         judgements.append(

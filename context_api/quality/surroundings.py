@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
+import structlog
 from sqlalchemy import select
 
 from context_api.change_log import Consumer
@@ -23,6 +24,8 @@ from context_api.validation.modes import Mode
 from context_api.validation.telling import told_of
 from shapes.surroundings import Surroundings, When, model_surroundings
 from shapes.surroundings.needs import together
+
+log = structlog.get_logger(__name__)
 
 #: Entities whose surroundings are read together.
 _ENTITIES = 100
@@ -104,7 +107,11 @@ class _Judge:
             now = max(each.at for each in written)
             found = await gather(self._store, tenant, [each for _, each in asked], now)
             for (each, _), about in zip(asked, found, strict=True):
-                judgements.append(self._judgement(each, about.entity.version, [about]))
+                try:
+                    judgements.append(self._judgement(each, about.entity.version, [about]))
+                except Exception:
+                    # A rule that fails on one entity must not keep all others from being judged.
+                    log.exception("an entity could not be judged", entity=each.entity_id)
         return judgements
 
     def _judgement(self, written: _Written, version: int, about: Sequence[Surroundings]) -> Judgement:

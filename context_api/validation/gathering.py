@@ -18,7 +18,7 @@ from ngsild.query.ast import And, Compare, Equal, Moment, Node, Path, Text
 from shapes.surroundings import Needs, Related, Route, Sample, SeriesNeed, Surroundings
 from shapes.surroundings.facts import Series, SeriesKey, as_sample, corrected, instance_of, moment, targets
 
-#: Entities that one entity may refer to, and that may refer to it, which are read; rules see no more of them.
+#: Entities that one entity refers to in a step, and that refer to it, which are read; rules see no more of them.
 _MOST_LINKED, _MOST_RELATED = 200, 500
 #: Samples of an attribute, beside those that a rule asks for: what came in with one write, or several.
 _MOST_NEW = 200
@@ -46,7 +46,7 @@ async def gather(
     store: Store, tenant: Tenant, asked: Sequence[Asked], now: int, beside: Mapping[str, Entity] | None = None
 ) -> list[Surroundings]:
     """Return the surroundings of entities, in their order; `beside` is what is written with them, by id."""
-    linked = await _linked(store, tenant, asked, dict(beside or {}))
+    linked, whole = await _linked(store, tenant, asked, dict(beside or {}))
     related = [
         await _related(store, tenant, each, neighbours, now) for each, neighbours in zip(asked, linked, strict=True)
     ]
@@ -61,6 +61,7 @@ async def gather(
             {key: samples for key, (samples, _) in series[at].items()},
             histories[at],
             _since(series[at].values()),
+            whole[at],
         )
         for at, each in enumerate(asked)
     ]
@@ -82,24 +83,28 @@ def surrounded_again(about: Surroundings, entity: Entity) -> Surroundings:
 
 async def _linked(
     store: Store, tenant: Tenant, asked: Sequence[Asked], known: dict[str, Entity | None]
-) -> list[dict[str, Entity]]:
-    """Follow the links of all entities, step by step."""
+) -> tuple[list[dict[str, Entity]], list[bool]]:
+    """Follow the links of all entities, step by step; tell of each whether all of them were."""
     known |= {each.entity.id: each.entity for each in asked}
     linked: list[dict[str, Entity]] = [{} for _ in asked]
+    whole = [True] * len(asked)
     routes = [sorted(each.needs.links | {related.of for related in each.needs.related}) for each in asked]
     for depth in range(1, max((len(route) for those in routes for route in those), default=0) + 1):
         wanted = [
             list(dict.fromkeys(i for route in those if len(route) >= depth for i in _ends(each, found, route[:depth])))
             for each, those, found in zip(asked, routes, linked, strict=True)
         ]
+        for at, ids in enumerate(wanted):
+            whole[at] = whole[at] and len(ids) <= _MOST_LINKED
+            del ids[_MOST_LINKED:]
         unread = list(dict.fromkeys(i for ids in wanted for i in ids if i not in known))
         known |= dict(zip(unread, await store.read(tenant, unread), strict=True)) if unread else {}
         for ids, found in zip(wanted, linked, strict=True):
             for each_id in ids:
                 entity = known[each_id]
-                if entity is not None and len(found) < _MOST_LINKED:
+                if entity is not None:
                     found[each_id] = entity
-    return linked
+    return linked, whole
 
 
 def _ends(asked: Asked, linked: Mapping[str, Entity], route: Route) -> Iterable[str]:
@@ -137,9 +142,10 @@ def _tie(asked: Asked, related: Related, linked: Mapping[str, Entity]) -> Node |
     if not related.of:
         return Equal(path, (Text(asked.entity.id),))
     if related.of == (related.attribute,):
-        instance = instance_of(asked.entity, related.attribute)
-        value = None if instance is None else instance.get("value", instance.get("object"))
-        return Equal(path, (Text(value),)) if isinstance(value, str) else None
+        instance = instance_of(asked.entity, related.attribute) or {}
+        named = instance.get("value", instance.get("object"))
+        texts = [each for each in (named if isinstance(named, list) else [named]) if isinstance(each, str)]
+        return Equal(path, tuple(map(Text, texts[:_MOST_LINKED]))) if texts else None
     ids = sorted(set(_ends(asked, linked, related.of)))[:_MOST_LINKED]
     return Equal(path, tuple(map(Text, ids))) if ids else None
 

@@ -198,7 +198,14 @@ class Validation:
         if mode is Mode.OFF:
             return Judged(change)
         shapes = self._shapes.get(tenant.id) or model_shapes()
-        results = _results(shapes, after)
+        try:
+            results = _results(shapes, after)
+        except Exception:
+            if mode is Mode.ENFORCE:
+                raise
+            # A rule that fails is no reason to refuse what is stored whatever the rules say.
+            log.exception("an entity could not be judged", entity=after.id)
+            return Judged(change)
         if mode is Mode.ENFORCE and (results or about is not None):
             refused = _refused(shapes, change, results)
             if about is not None:

@@ -107,10 +107,9 @@ def moment(text: str) -> float | None:
 
 def seconds_between(start: str, end: str) -> float | None:
     """Return the seconds between two moments of whole seconds, None for anything else; quicker than `moment`."""
-    if len(start) != 20 or len(end) != 20:
+    if not len(start) == len(end) == 20 or not start[13::3] == end[13::3] == "::Z":
         return None
     try:
-        # All moments of this length end in Z.
         elapsed = datetime.fromisoformat(end[:19]) - datetime.fromisoformat(start[:19])
     except ValueError:
         return None

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import floor
+from math import floor, isfinite
 from typing import Any
 
 from ngsild.rdf import COORDINATES, FIRST, REST
@@ -79,20 +79,19 @@ POSSIBLE_TIME = Component(
 
 def _between_steps(value: Term, given: Given) -> bool:
     found = number(value)
-    return found is not None and not _is_multiple(found, given["multipleOf"])
+    return found is not None and not _is_multiple(found, given["multipleOf"], 1e-6)
 
 
-def _is_multiple(value: float, step: float) -> bool:
+def _is_multiple(value: float, step: float, slack: float) -> bool:
     steps = value / step
-    return abs(steps - floor(steps + 0.5)) * step <= 1e-6
+    return isfinite(steps) and abs(steps - floor(steps + 0.5)) * step <= slack
 
 
 def _surely_multiple(given: Given, name: Callable[..., str]) -> tuple[frozenset[str], str]:
     step = float(given["multipleOf"])
 
     def test(value: float) -> bool:
-        steps = value / step
-        return abs(steps - floor(steps + 0.5)) * step <= 1e-7
+        return _is_multiple(value, step, 1e-7)
 
     return _NUMBERS, f"{name(test, ('multiple', step))}({_IT})"
 

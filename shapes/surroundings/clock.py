@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import ClassVar
 
-from ngsild.entity import Entity, instances
+from ngsild.entity import Entity
 from ngsild.names import parse_date_time
 from shapes import terms
 from shapes.surroundings.facts import (
@@ -19,6 +19,7 @@ from shapes.surroundings.facts import (
     Scalar,
     Series,
     Surroundings,
+    held,
     moment,
     moment_of,
     number,
@@ -43,7 +44,7 @@ class SilentFor(Constraint):
         self._most = round(shape.number("silentFor") * SECOND)
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
-        for each in instances(about.entity.attributes.get(self.attribute, [])):
+        for each in held(about.entity, self.attribute):
             said = moment_of(each.get("value"))
             time = parse_date_time(each.get("observedAt")) if said is None else said
             if time is not None and time < about.now - self._most:
@@ -61,7 +62,7 @@ class Silent(Constraint):
         self.needs = Needs(judged=True, links=frozenset({(DATASET_ID,)}))
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
-        for each in instances(about.entity.attributes.get(self.attribute, [])):
+        for each in held(about.entity, self.attribute):
             time, dataset = parse_date_time(each.get("observedAt")), each.get("datasetId")
             seconds = period(about, dataset, self.attribute, self._period, self._default)
             if time is not None and seconds is not None and about.now - time > self._times * seconds * 1e6:
@@ -139,19 +140,24 @@ def _beginning(series: Series, holds: Callable[[Scalar], bool]) -> int | None:
 
 
 class Overstay(Occupied):
-    """A spot is not occupied `overstay` seconds after the charging of the session at `link` ended, at `charged`."""
+    """A spot is not occupied `overstay` seconds after the charging of the session at `link` ended, at `charged`.
 
-    required = ("fresh", "link", "thenLink", "charged")
+    Who came after that, by `occupiedSince`, did not charge then.
+    """
+
+    required = ("fresh", "link", "thenLink", "charged", "occupiedSince")
 
     def __init__(self, shape: SurroundingShape) -> None:
         super().__init__(shape)
         self._most, self._charged = round(shape.number("overstay") * SECOND), shape.text("charged")
+        self._since = shape.text("occupiedSince")
         self._route = shape.route()
         self.needs = Needs(judged=True, links=frozenset({self._route}))
 
     def is_wrong(self, about: Surroundings) -> bool:
+        since = moment(about.entity, self._since)
         ends = [moment(session, self._charged) for session in about.along(self._route)]
-        return any(end is not None and end < about.now - self._most for end in ends)
+        return any(end is not None and end < about.now - self._most and (since is None or since <= end) for end in ends)
 
 
 class StayAtMost(Occupied):

@@ -5,7 +5,7 @@ Times are microseconds since 1970 UTC. Attribute names are IRIs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ def corrected(series: Series) -> Series:
 
     History keeps what was sent beside what it was converted to (`shapes.repair`).
     """
-    sources = [(each.time, *source) for each in series if (source := converted_from(each.instance)) is not None]
+    sources = {(each.time, *source) for each in series if (source := converted_from(each.instance)) is not None}
     return [each for each in series if (each.time, each.value, each.instance.get("unitCode")) not in sources]
 
 
@@ -58,7 +58,7 @@ class Surroundings:
     changed: frozenset[str] = frozenset()
     """The attributes that a write set; all of them for a new entity."""
     linked: Mapping[str, Entity] = field(default_factory=dict)
-    """The entities that it refers to along the paths that were asked for, by id; what is absent does not exist."""
+    """The entities that it refers to along the paths that were asked for, by id."""
     related: Mapping[tuple[str, str], list[Entity]] = field(default_factory=dict)
     """Entities by type and attribute, of those that the attribute ties to it; whether it is among them is all one."""
     series: Mapping[SeriesKey, Series] = field(default_factory=dict)
@@ -67,6 +67,8 @@ class Surroundings:
     """The same of linked entities, by id."""
     since: int | None = None
     """Samples after this time are new: steps into all of them are judged. None: only the last one is."""
+    whole: bool = True
+    """What is absent in `linked` does not exist; False: there are more than were read."""
 
     def samples(self, attribute: str, dataset: str | None = None) -> Series:
         """Return the samples of one of its attributes, the current one alone where no series was read."""
@@ -111,6 +113,11 @@ def instance_of(entity: Entity, attribute: str, dataset: str | None = None) -> I
     if type(found) is dict:
         return found if found.get("datasetId") == dataset else None
     return next((each for each in instances(found) if each.get("datasetId") == dataset), None)
+
+
+def held(entity: Entity, attribute: str) -> Iterator[Instance]:
+    """Yield the instances of an entity's attribute."""
+    yield from instances(entity.attributes.get(attribute, []))
 
 
 def as_sample(instance: Mapping[str, Any]) -> Sample | None:
@@ -165,7 +172,11 @@ def targets(entity: Entity, attribute: str) -> Iterator[str]:
         every = (each for found in entity.attributes.values() for each in instances(found))
         yield from dict.fromkeys(each["datasetId"] for each in every if "datasetId" in each)
         return
-    found = entity.attributes.get(attribute)
-    for instance in () if found is None else instances(found):
-        held = instance.get("object", ())
-        yield from (held,) if isinstance(held, str) else held
+    for instance in held(entity, attribute):
+        yield from targets_of(instance)
+
+
+def targets_of(instance: Mapping[str, Any]) -> Iterable[str]:
+    """Return the ids that one instance of a Relationship names."""
+    found = instance.get("object", ())
+    return (found,) if isinstance(found, str) else found

@@ -51,7 +51,7 @@ class SurroundingShapes:
         found = [
             shape.result(focus, fault)
             for shape, constraint in self._selected(types, about.changed, when)
-            for fault in constraint.faults(about)
+            for fault in dict.fromkeys(constraint.faults(about))
         ]
         return sorted(found, key=_gravity) if len(found) > 1 else found
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ngsild.entity import instances
 from shapes import terms
-from shapes.surroundings.facts import Surroundings, as_number, instance_of, number, targets, text
+from shapes.surroundings.facts import Surroundings, as_number, held, instance_of, number, targets, targets_of, text
 from shapes.surroundings.needs import Needs
 from shapes.surroundings.shape import Constraint, Fault, SurroundingShape, term_of
 
@@ -53,7 +52,7 @@ class OnlyIfLinked(Constraint):
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         if not any((instance_of(other, self._able) or {}).get("value") is False for other in about.along(self._route)):
             return
-        for each in instances(about.entity.attributes.get(self.attribute, [])):
+        for each in held(about.entity, self.attribute):
             value = each.get("value")
             found = as_number(value)
             if value is True or (found is not None and found > self._above):
@@ -83,9 +82,10 @@ class Exists(Constraint):
         self.needs = Needs(judged=True, links=frozenset({(self.attribute,)}))
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
-        for each in instances(about.entity.attributes.get(self.attribute, [])):
-            held = each.get("object", ())
-            for target in (held,) if isinstance(held, str) else held:
+        if not about.whole:
+            return
+        for each in held(about.entity, self.attribute):
+            for target in targets_of(each):
                 if target not in about.linked:
                     yield Fault(terms.iri(target), each.get("datasetId"))
 
@@ -103,7 +103,7 @@ class EqualsLinked(Constraint):
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         expected = [found for other in about.along(self._route) if (found := text(other, self._other)) is not None]
-        for each in instances(about.entity.attributes.get(self.attribute, [])):
+        for each in held(about.entity, self.attribute):
             value = each.get("value")
             if isinstance(value, str) and any(value != other for other in expected):
                 yield Fault(term_of(value), each.get("datasetId"))
@@ -142,7 +142,7 @@ class EnergyOfRise(Constraint):
 
 def numbers(about: Surroundings, attribute: str) -> Iterator[tuple[float, str | None]]:
     """Yield the instances of an attribute that are numbers, with their datasetIds."""
-    for each in instances(about.entity.attributes.get(attribute, [])):
+    for each in held(about.entity, attribute):
         value = as_number(each.get("value"))
         if value is not None:
             yield value, each.get("datasetId")

@@ -107,6 +107,8 @@ class EmissionOf(Constraint):
             return
         for grid in about.along(TO_CARBON_INTENSITY):
             series = about.linked_samples(grid, self._intensity)
+            if not series:
+                continue
             later = [each.time for each in series[1:]] + [end + 1]
             in_force = [
                 energy * value / 1e3
@@ -175,7 +177,7 @@ class CostOf(Constraint):
         known = [each for each in contracts if not sites.isdisjoint(targets(each, _SITE)) and self._held(each, start)]
         costs = [energy * price for each in known if (price := number(each, self._price)) is not None]
         for value, dataset in numbers(about, self.attribute):
-            if costs and all(abs(value - cost) > max(self._absolute, self._share * cost) for cost in costs):
+            if costs and all(abs(value - cost) > max(self._absolute, self._share * abs(cost)) for cost in costs):
                 yield Fault(term_of(value), dataset)
 
     def _held(self, contract: Entity, start: int) -> bool:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
-from ngsild.entity import Entity, instances
+from ngsild.entity import Entity
 from shapes import terms
 from shapes.surroundings.facts import (
     SECOND,
+    Scalar,
     Surroundings,
+    held,
     moment,
     number,
     observed,
     targets,
+    targets_of,
     text,
 )
 from shapes.surroundings.links import numbers
@@ -23,6 +25,7 @@ from shapes.surroundings.shape import Constraint, Fault, SurroundingShape, term_
 
 STATUS = "https://uri.etsi.org/ngsi-ld/status"
 _OPEN = 1 << 62
+_SCALAR = (str, int, float)
 
 
 def others(about: Surroundings, type_: str, by: str) -> Iterator[Entity]:
@@ -58,8 +61,8 @@ class NoOverlap(Constraint):
             if time is None or not self._overlap(own, time):
                 continue
             shared = set(targets(other, self.attribute))
-            for each in instances(about.entity.attributes.get(self.attribute, [])):
-                if each.get("object") in shared:
+            for each in held(about.entity, self.attribute):
+                if not shared.isdisjoint(targets_of(each)):
                     yield Fault(terms.iri(other.id), each.get("datasetId"))
 
     def _overlap(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -87,22 +90,21 @@ class Unique(Constraint):
         self.triggers |= {self._by} | ({self._same} if self._same else set())
 
     def faults(self, about: Surroundings) -> Iterator[Fault]:
-        for each in instances(about.entity.attributes.get(self.attribute, [])):
+        for each in held(about.entity, self.attribute):
             for other in others(about, self._type, self._by):
                 if self._is_same(about.entity, other, each.get("value")):
                     yield Fault(terms.iri(other.id), each.get("datasetId"))
 
-    def _is_same(self, entity: Entity, other: Entity, value: Any) -> bool:
-        if value is None or value not in (each.get("value") for each in _held(other, self.attribute)):
+    def _is_same(self, entity: Entity, other: Entity, value: object) -> bool:
+        if not isinstance(value, _SCALAR) or value not in _scalars(other, self.attribute):
             return False
-        groups = [{each.get("value") for each in _held(one, self._by)} for one in (entity, other)]
-        if groups[0].isdisjoint(groups[1]):
+        if _scalars(entity, self._by).isdisjoint(_scalars(other, self._by)):
             return False
         return self._same is None or not set(targets(entity, self._same)).isdisjoint(targets(other, self._same))
 
 
-def _held(entity: Entity, attribute: str) -> list[dict[str, Any]]:
-    return instances(entity.attributes.get(attribute, []))
+def _scalars(entity: Entity, attribute: str) -> set[Scalar]:
+    return {value for each in held(entity, attribute) if isinstance(value := each.get("value"), _SCALAR)}
 
 
 class SumOf(Constraint):
@@ -210,6 +212,8 @@ class LogSpaced(Constraint):
     def faults(self, about: Surroundings) -> Iterator[Fault]:
         own = number(about.entity, self.attribute)
         group, cells = text(about.entity, self._by), set(targets(about.entity, self._same))
+        if group is None or not cells:
+            return
         found = [
             each
             for each in (*others(about, self._type, self._by), about.entity)
@@ -223,6 +227,3 @@ class LogSpaced(Constraint):
         ratios = [after / before for before, after in pairwise(frequencies)]
         if len(frequencies) < self._points or max(ratios) > self._factor * min(ratios):
             yield Fault(term_of(own))
-
-
-__all__ = ["STATUS", "FreeOf", "LogSpaced", "NoOverlap", "SpreadOf", "SumOf", "Unique", "others"]

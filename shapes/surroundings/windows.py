@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from statistics import median
 
-from ngsild.entity import instances
 from shapes.surroundings.facts import (
     DATASET_ID,
     DAY,
@@ -16,6 +15,7 @@ from shapes.surroundings.facts import (
     Series,
     Surroundings,
     as_number,
+    held,
     moment,
     number,
     text,
@@ -255,7 +255,7 @@ def period(about: Surroundings, dataset: str | None, attribute: str, name: str, 
     entity = about.linked.get(dataset or "")
     if entity is None:
         return None
-    for each in instances(entity.attributes.get(name, [])):
+    for each in held(entity, name):
         value = each.get("value")
         if isinstance(value, dict) and attribute in value:
             return as_number(value[attribute])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from context_api.quality.consumer import quality_consumer
 from context_api.quality.surroundings import surroundings_consumer
@@ -21,6 +22,11 @@ from ngsild.expand import expand_entity
 from ngsild.problems import BadRequestData
 from ngsild.query import EVERYTHING
 from ontology import NAMESPACE, context
+from shapes.compiler import Shapes
+from shapes.shape import Result
+from shapes.surroundings import Surroundings
+from shapes.surroundings.links import WithinPower
+from shapes.surroundings.shape import Fault
 from tests.contract.cars import query
 from tests.contract.conftest import Broker, now
 
@@ -61,6 +67,11 @@ class Judged:
 
     async def write(self, body: dict[str, Any]) -> None:
         """Create an entity or put it in the place of what is there, as a request would."""
+        [judged] = await self.validation.judge(self.broker.tenant, [await self.change(body)])
+        await self.broker.store.write(self.broker.tenant, [judged.accepted()])
+
+    async def change(self, body: dict[str, Any]) -> Change:
+        """Return the change that a request makes."""
         made = expand_entity(body, TERMS, now())
         [before] = await self.broker.store.read(self.broker.tenant, [made.id])
         change = Change(made.id, None, made, made.created_at, "createEntity", frozenset(made.attributes))
@@ -68,8 +79,7 @@ class Judged:
             kept = {a: i for a, i in before.attributes.items() if a not in made.attributes}
             after = replace(before, attributes=kept | made.attributes, modified_at=made.modified_at)
             change = replace(change, before=before, after=after, operation="updateAttributes")
-        [judged] = await self.validation.judge(self.broker.tenant, [change])
-        await self.broker.store.write(self.broker.tenant, [judged.accepted()])
+        return change
 
     async def rules(self, **statuses: Any) -> list[tuple[str, str, str]]:
         """Bring the issues up to date; return (rule, entity type, status) of those of rules on surroundings."""
@@ -164,3 +174,52 @@ async def test_off_is_off(judged: Judged) -> None:
     await judged.write(evse())
     await judged.write(session(100))
     assert await judged.rules() == []
+
+
+async def test_enforce_reads_nothing_for_what_only_warns(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def query(*_: object) -> object:
+        raise AssertionError("nothing of this can refuse the write")
+
+    validation = Validation(broker.store, ValidationSettings(validation="enforce"))
+    await validation.start()
+    monkeypatch.setattr(broker.store, "query", query)
+    alone = session(10, connector={"type": "Relationship", "object": CONNECTOR})
+    [found] = await validation.judge(broker.tenant, [await Judged(broker, validation).change(alone)])
+    assert found.about is not None
+    await validation.close()
+
+
+async def test_a_rule_that_fails_on_one_entity_keeps_no_other_from_being_judged(
+    judged: Judged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = WithinPower.faults
+
+    def failing(self: WithinPower, about: Surroundings) -> Iterator[Fault]:
+        if about.entity.id.endswith(":0"):
+            raise TypeError("this rule has a fault of its own")
+        return faults(self, about)
+
+    monkeypatch.setattr(WithinPower, "faults", failing)
+    await judged.write(evse())
+    await judged.write(session(90) | {"id": f"{SESSION}:0"})
+    await judged.write(session(90))
+    with capture_logs() as logs:
+        assert await judged.rules() == [("C14", "ChargingSession", "open")]
+    assert [(each["event"], each["entity"]) for each in logs] == [("an entity could not be judged", f"{SESSION}:0")]
+
+
+async def test_a_failing_rule_refuses_a_write_only_in_enforce(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*of: object) -> list[Result]:
+        raise TypeError("this rule has a fault of its own")
+
+    monkeypatch.setattr(Shapes, "judge", failing)
+    for mode in ("warn", "enforce"):
+        validation = Validation(broker.store, ValidationSettings(validation=mode))
+        await validation.start()
+        if mode == "warn":
+            await Judged(broker, validation).write(session(10))
+            assert (await broker.get(SESSION)).id == SESSION
+        else:
+            with pytest.raises(TypeError):
+                await Judged(broker, validation).write(session(11))
+        await validation.close()
