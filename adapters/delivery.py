@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from adapters.errors import AdapterError, PermanentError, RecordError, TransientError
-from adapters.intake import Batch, Held, KeyReader, Record, Row
+from adapters.intake import Batch, Held, KeyReader, Row
 from adapters.manifest import Manifest
-from adapters.quarantine import Finding, Outcome, Quarantined, local_name, record_id, rule_of
+from adapters.quarantine import Finding, Outcome, Quarantined, Record, local_name, record_id, rule_of
 from adapters.retry import BackOff
 from adapters.sink import Entity, ItemResult, Sink
 from adapters.state import AdapterState, Counts, Replayed, Settled, Spooled
@@ -130,7 +130,7 @@ class Delivery:
         """Return what became of each item, however often it takes; None when stopped before."""
         results: list[ItemResult | None] = [None] * len(items)
         pending = list(range(len(items)))
-        attempt = 0
+        attempt = answered = 0
         while True:
             attempt += 1
             try:
@@ -139,8 +139,10 @@ class Delivery:
                 failure = error
             else:
                 self._last_success = time.monotonic()
+                # What is still pending was in each answered attempt; an API that was away says nothing of items.
+                answered += 1
                 for i, result in zip(pending, answer, strict=True):
-                    results[i] = _given_up(result) if attempt >= _ITEM_ATTEMPTS else result
+                    results[i] = _given_up(result) if answered >= _ITEM_ATTEMPTS else result
                 pending = [i for i in pending if isinstance(_error(results[i]), TransientError)]
                 if not pending:
                     return [result for result in results if result is not None]
@@ -170,6 +172,7 @@ class _Outcome:
         self._batch = batch
         self._manifest = manifest
         self._keys = keys
+        self._keeps_known = manifest.natural_key.changed == "reject"
         self._delivered = 0
         self._refused: dict[int, list[ItemResult]] = {}
 
@@ -183,21 +186,16 @@ class _Outcome:
     def set_aside(self) -> list[Quarantined]:
         """Return the records that the API refused an entity of, less those that are in quarantine already."""
         manifest, batch = self._manifest, self._batch
-        return [
-            Quarantined(
-                record_id(manifest.stream, self._keys.key(row.record), self._keys.content(row.record)),
-                manifest.id,
-                manifest.stream,
-                batch.unit,
-                row.number,
-                row.record,
-                None,
-                batch.raw,
-                self._finding(number),
-            )
-            for number, row in self._rows(refused=True)
-            if not _is_replay(row)
-        ]
+        found: dict[str, Quarantined] = {}
+        for number, row in self._rows(refused=True):
+            if _is_replay(row):
+                continue
+            [(key, content)] = self._seen(row.record).items()
+            where = record_id(manifest.stream, key, content)
+            if where not in found:
+                place = (where, manifest.id, manifest.stream, batch.unit, row.number)
+                found[where] = Quarantined(*place, row.record, None, batch.raw, self._finding(number))
+        return list(found.values())
 
     def outcomes(self) -> list[Outcome]:
         """Return what came of the records that the quarantine held."""
@@ -205,17 +203,17 @@ class _Outcome:
         return found + [Outcome(i, version, finding) for i, version, finding in self._failed()]
 
     def settled(self, set_aside: Sequence[Quarantined], refusals: Mapping[str, str]) -> Settled:
-        """Return it for the state: records of which an entity was refused count as quarantined."""
+        """Return it for the state: records of which an entity was refused count as quarantined, and once."""
         refused = [row for _, row in self._rows(refused=True) if not _is_replay(row)]
         updates = sum(row.update for row in refused)
         return Settled(
             delivered=self._delivered,
-            refused=sum(map(len, self._refused.values())),
-            counts=Counts(entities=updates - len(refused), updates=-updates, quarantined=len(refused)),
+            refused=[result.entity_id for results in self._refused.values() for result in results],
+            counts=Counts(0, updates - len(refused), -updates, len(set_aside), len(refused) - len(set_aside)),
             set_aside=set_aside,
-            forget=[self._keys.key(row.record) for row in refused],
+            forget=[seen for row in refused for seen in self._seen(row.record).items()],
             replayed=[
-                Replayed(row.held.id, row.update, self._seen(row.record) | self._seen_original(row.held))
+                Replayed(row.held.id, row.update, self._seen_replayed(row.record, row.held), self._keeps_known)
                 for _, row in self._rows(refused=False)
                 if row.held is not None and row.held.version is not None
             ],
@@ -243,14 +241,19 @@ class _Outcome:
     def _seen(self, record: Record) -> dict[bytes, bytes]:
         return {self._keys.key(record): self._keys.content(record)}
 
-    def _seen_original(self, held: Held) -> dict[bytes, bytes]:
-        """Return key and content of the record that was set aside; of one without a key its id."""
+    def _seen_replayed(self, record: Record, held: Held) -> dict[bytes, bytes]:
+        """Return what is known once a record is replayed, so that the original does not undo the mend.
+
+        As the last state of its key, or else by its id: its key may be that of another record.
+        """
+        tried = self._seen(record)
         try:
-            if held.original is not None:
-                return self._seen(held.original)
+            original = {} if held.original is None else self._seen(held.original)
         except RecordError:
-            pass
-        return {bytes.fromhex(held.id): b""}
+            original = {}
+        if original.keys() == tried.keys() and not self._keeps_known:
+            return original
+        return tried | {bytes.fromhex(held.id): b""}
 
 
 def _report(refused: ItemResult) -> Sequence[dict[str, Any]]:

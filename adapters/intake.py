@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,14 +15,13 @@ from adapters.judging import Judge
 from adapters.manifest import NaturalKey
 from adapters.pointer import resolve
 from adapters.provider import Provider, RecordMeta
-from adapters.quarantine import Finding, Outcome, Quarantined, Replay, record_id
+from adapters.quarantine import Finding, Outcome, Quarantined, Record, Replay, record_id
 from adapters.sink import Entity
 from adapters.sources.chunk import Chunk, Unreadable
 from adapters.state import AdapterState, Counts, Taken, utc_now
 
 _HASH_BYTES = 16
 _REMEMBERED_ENTITIES = 20_000
-Record = Mapping[str, Any]
 
 
 class Held(NamedTuple):
@@ -138,8 +137,9 @@ class Intake:
         keyed = self._keyed(chunk, sorting)
         known = self._state.seen(self._stream, [each.key for each in keyed])
         new = [each for each in keyed if known.get(each.key) != each.content]
-        sorting.held = self._state.set_aside_ids(self._stream, [*sorting.set_aside, *(each.id for each in new)])
-        sorting.held |= self._replayed_before(sorting.set_aside)
+        ids = [*sorting.set_aside, *(each.id for each in new)]
+        replayed = self._replayed_before(ids)
+        sorting.held = self._state.set_aside_ids(self._stream, ids) | replayed
         group: dict[bytes, _Keyed] = {}
         for each in keyed:
             if each.key in group:
@@ -147,7 +147,7 @@ class Intake:
                 self._map(group, known, sorting)
                 group = {}
             content = known.get(each.key)
-            if content == each.content:
+            if content == each.content or each.id in replayed:
                 sorting.duplicates += 1
             elif content is not None and self._manifest.natural_key.changed == "reject":
                 error = RecordError("the natural key is known with other content", rule="natural key")
@@ -160,7 +160,7 @@ class Intake:
         return taken.counts, taken.sent
 
     def _replayed_before(self, ids: Collection[str]) -> set[str]:
-        """Return which records without a natural key were set aside once, mended and replayed."""
+        """Return which records were set aside once, mended and replayed, and are remembered by their ids."""
         keys = {bytes.fromhex(i): i for i in ids}
         return {keys[key] for key in self._state.seen(self._stream, list(keys))}
 
@@ -202,6 +202,11 @@ class Intake:
             return Finding("map", rule="mapping", reason=_MAKES_NOTHING)
         update = bool(self._state.seen(self._stream, [key]))
         return Row(replay.number, update, record, made, Held(replay.id, replay.version, replay.record))
+
+    def forget_mentioned(self, ids: Iterable[str]) -> None:
+        """Forget entities that the API refused: the next record that mentions one brings it again."""
+        for entity_id in ids:
+            self._mentioned.pop(entity_id, None)
 
     def _keyed(self, chunk: Chunk, sorting: _Sorting) -> list[_Keyed]:
         keyed = []

@@ -199,13 +199,14 @@ class _Run:
         """Take up records in quarantine whose replay was asked for; while the API is away nobody knows of any."""
         try:
             requested = await self._sink.requested(self._manifest.stream, self._tenant)
+            # Outcomes of those that were taken up may still be on the way: until then the API goes on asking.
+            self._replays.intersection_update(requested)
             new = [each for each in requested if each not in self._replays]
-            # Their outcomes may still be on the way: until then the API goes on asking.
-            self._replays = set(requested)
             for start in range(0, len(new), self._settings.chunk_records):
-                ids = [record_id for record_id, _ in new[start : start + self._settings.chunk_records]]
-                found = [await self._sink.replay(record_id, self._tenant) for record_id in ids]
+                part = new[start : start + self._settings.chunk_records]
+                found = [await self._sink.replay(record_id, self._tenant) for record_id, _ in part]
                 await asyncio.to_thread(self._intake.take_in_replays, [each for each in found if each is not None])
+                self._replays.update(part)
                 self._delivery.wake.set()
                 await self._spool_below(self._settings.spool_bytes)
         except TransientError as error:
@@ -262,6 +263,7 @@ class _Run:
         self._report()
 
     def _on_settled(self, settled: Settled) -> None:
+        self._intake.forget_mentioned(settled.refused)
         self._progress.delivered += settled.delivered
         self._progress.replayed += len(settled.replayed)
         self._progress.replays_failed += len(settled.failed)

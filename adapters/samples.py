@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 
 from adapters.errors import AdapterError, RecordError, SettingError
-from adapters.intake import KeyReader, Record
+from adapters.intake import KeyReader
 from adapters.pointer import resolve
 from adapters.provider import Provider, RecordMeta
 from adapters.providers import load_provider
+from adapters.quarantine import Record
 from adapters.sink import Entity
 from adapters.sources.chunk import Unreadable
 from adapters.sources.files import FileOptions, open_input

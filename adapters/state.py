@@ -102,6 +102,8 @@ class Replayed:
     update: bool
     """Its key was known."""
     seen: Mapping[bytes, bytes]
+    keeps_known: bool
+    """What is known of a key already stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +111,14 @@ class Settled:
     """What became of a batch of the spool."""
 
     delivered: int
-    refused: int
-    """Entities that the API refused."""
+    refused: Sequence[str]
+    """Ids of entities that the API refused."""
     counts: Counts
-    """The change of the unit's counters."""
+    """The change of the unit's counters, if no record of `set_aside` is set aside already."""
     set_aside: Sequence[Quarantined]
     """Records that the API refused an entity of."""
-    forget: Sequence[bytes]
-    """Their keys."""
+    forget: Sequence[tuple[bytes, bytes]]
+    """Their keys and contents."""
     replayed: Sequence[Replayed]
     failed: Mapping[str, Finding]
     """Why records that were replayed are still in quarantine, by id."""
@@ -263,15 +265,14 @@ class AdapterState:
         """Take a delivered batch out of the spool, with what became of it."""
         with self._transaction():
             self._db.execute("delete from spool where id = ?", (batch,))
-            self._count(stream, unit, settled.counts)
-            self._set_aside(stream, settled.set_aside)
-            self._db.executemany(
-                "delete from seen where stream = ? and key = ?", [(stream, key) for key in settled.forget]
-            )
+            again = len(settled.set_aside) - self._set_aside(stream, settled.set_aside)
+            self._count(stream, unit, settled.counts + Counts(quarantined=-again, duplicates=again))
+            forget = [(stream, *each) for each in settled.forget]
+            self._db.executemany("delete from seen where stream = ? and key = ? and content = ?", forget)
             for replayed in settled.replayed:
                 update = replayed.update
                 self._move_count(stream, replayed.id, Counts(quarantined=-1, entities=not update, updates=update))
-                self._see(stream, replayed.seen)
+                self._see(stream, replayed.seen, keep=replayed.keeps_known)
             self._db.executemany(
                 "update set_aside set stage = ?, field = ?, rule = ?, reason = ? where stream = ? and id = ?",
                 [(f.stage, f.field, f.rule, f.reason, stream, i) for i, f in settled.failed.items()],
@@ -282,7 +283,7 @@ class AdapterState:
             )
             self._db.execute(
                 "update stream set delivered = delivered + ?, refused = refused + ? where id = ?",
-                (settled.delivered, settled.refused, stream),
+                (settled.delivered, len(settled.refused), stream),
             )
 
     def next_spooled(self, stream: int, after: int = 0) -> Spooled | None:
@@ -369,15 +370,16 @@ class AdapterState:
                     (stream, name, orjson.dumps(value).decode()),
                 )
 
-    def _see(self, stream: int, seen: Mapping[bytes, bytes]) -> None:
+    def _see(self, stream: int, seen: Mapping[bytes, bytes], *, keep: bool = False) -> None:
         self._db.executemany(
-            "insert or replace into seen (stream, key, content) values (?, ?, ?)",
+            f"insert or {'ignore' if keep else 'replace'} into seen (stream, key, content) values (?, ?, ?)",  # noqa: S608
             [(stream, key, content) for key, content in seen.items()],
         )
 
-    def _set_aside(self, stream: int, records: Sequence[Quarantined]) -> None:
+    def _set_aside(self, stream: int, records: Sequence[Quarantined]) -> int:
+        """Set records aside and return how many of them were not set aside already."""
         now = utc_now()
-        self._db.executemany(
+        return self._db.executemany(
             "insert or ignore into set_aside (stream, id, unit, number, stage, field, rule, reason, record, at)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -385,7 +387,7 @@ class AdapterState:
                 for r in records
                 for f in [r.finding]
             ],
-        )
+        ).rowcount
 
     def _move_count(self, stream: int, record_id: str, change: Counts) -> None:
         """Take a record out of those that are set aside, and change the counters of its unit; nothing where it is none.
