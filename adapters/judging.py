@@ -5,6 +5,7 @@ Repairs that the manifest accepts are made first; what the source gave stays bes
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -25,7 +26,10 @@ from shapes.report import as_json
 from shapes.report import rule_of as rule_of_result
 from shapes.shape import REPAIR_KINDS, RepairKind, Result
 
+_log = logging.getLogger(__name__)
 _VIOLATION = "Violation"
+#: What stands in the place of a rule where the check itself failed.
+_CHECK = "check"
 #: What stands in the place of the severity where a value was repaired.
 _REPAIRED = "repaired"
 
@@ -45,8 +49,8 @@ class Judge:
     def check(self, entities: Sequence[dict[str, Any]]) -> None:
         """Judge the entities of a record, after the repairs that are accepted, which change the entities given.
 
-        Raises ViolationError where one breaks a rule so gravely that the record must not be delivered, and RecordError
-        where one is no NGSI-LD; neither unless the mode is enforce.
+        Raises ViolationError where one breaks a rule so gravely that the record must not be delivered, or where the
+        check fails, and RecordError where one is no NGSI-LD; neither unless the mode is enforce.
         """
         if self._mode == "off":
             return
@@ -64,6 +68,16 @@ class Judge:
             self.found["NGSI-LD", _VIOLATION] += 1
             if self._mode == "enforce":
                 raise RecordError(f"{entity.get('id')} is no NGSI-LD: {problem}", rule="NGSI-LD") from problem
+            return []
+        except Exception as error:
+            # A rule may meet what nobody thought of: that is no fault of the mapping, and the mode decides as ever.
+            if not self.found[_CHECK, _VIOLATION]:
+                # There may be one a record; the counter has the others.
+                _log.exception("the check of %s failed", entity.get("id"))
+            self.found[_CHECK, _VIOLATION] += 1
+            if self._mode == "enforce":
+                message = f"{entity.get('id')}: the check failed: {type(error).__name__}: {error}"
+                raise ViolationError(message, field="", rule=_CHECK, entities=[entity], report=[]) from error
             return []
 
     def _repaired(self, entity: dict[str, Any], expanded: Expanded, results: Sequence[Result]) -> list[Result]:
@@ -89,7 +103,8 @@ class Judge:
 
     def _lay(self, entity: dict[str, Any], attribute: str, by: Instance) -> None:
         """Lay a proposal over an attribute of an entity as the sink takes it, with the names of the model."""
-        found = entity[self._terms.compact(attribute)]
+        short = self._terms.compact(attribute)
+        found = entity[short if short in entity else attribute]
         for each in found if isinstance(found, list) else [found]:
             if each.get("datasetId") == by.get("datasetId"):
                 each.update({self._terms.compact(name) if ":" in name else name: value for name, value in by.items()})

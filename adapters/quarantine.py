@@ -24,7 +24,7 @@ _BYTES_A_CHARACTER = 6
 
 
 class ViolationError(RecordError):
-    """The entities that were made of a record break rules."""
+    """The entities that were made of a record break rules, or cannot be judged."""
 
     def __init__(
         self, message: str, *, field: str, rule: str, entities: list[dict[str, Any]], report: list[dict[str, Any]]

@@ -52,6 +52,16 @@ def test_a_unit_is_converted_where_that_is_accepted(accept: str) -> None:
     assert judge.found["C03", "Violation"] == 0
 
 
+@pytest.mark.parametrize("accept", ["convertUnit", "markOutlier"])
+def test_an_attribute_with_its_full_name_is_repaired_too(accept: str) -> None:
+    short, entity = session((-5e9, "WHR")), session((-5e9, "WHR"))
+    entity["https://w3id.org/voltweave/cim#energyDelivered"] = entity.pop("energyDelivered")
+    checked([accept], short, "warn")
+    checked([accept], entity, "warn")
+    repaired = entity.pop("https://w3id.org/voltweave/cim#energyDelivered")
+    assert repaired == short["energyDelivered"] != session((-5e9, "WHR"))["energyDelivered"]
+
+
 def test_a_value_is_marked_only_if_it_is_wrong_after_its_conversion() -> None:
     entity = session((7500, "WHR"))
     checked(["convertUnit", "markOutlier"], entity)

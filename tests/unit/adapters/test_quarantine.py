@@ -23,6 +23,9 @@ from adapters.runner import Progress, replay_provider, run_provider
 from adapters.settings import AdapterSettings
 from adapters.sink import HttpSink
 from adapters.state import STATE_NAME, AdapterState, Counts, stream_lock
+from ngsild.entity import Entity
+from shapes.compiler import Shapes
+from shapes.shape import Result
 from tests.receiver import Receiver, receiving
 
 QUICK = AdapterSettings(
@@ -158,6 +161,32 @@ def test_what_is_no_ngsi_ld_is_set_aside() -> None:
     lenient = Judge(Validation(mode="warn"))
     lenient.check([{"id": "no uri", "type": "ChargingSession"}])
     assert lenient.found == {("NGSI-LD", "Violation"): 1}
+
+
+@pytest.mark.parametrize("mode", ["enforce", "warn"])
+def test_a_check_that_fails_says_so_and_the_mode_decides(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = Shapes.judge
+
+    def judged(self: Shapes, entity: Entity, *others: Any) -> list[Result]:
+        if entity.id.endswith(":ChargingSession:test:1"):
+            raise ZeroDivisionError("a rule that nobody tried with this")
+        return judge(self, entity, *others)
+
+    monkeypatch.setattr(Shapes, "judge", judged)
+    path = write(tmp_path / "rows.csv", ["1", "2", "3"])
+    with receiving(Receiver()) as receiver:
+        run(receiver.url, tmp_path / "data", path, mode)
+    assert sessions(receiver) == ({0, 2} if mode == "enforce" else {0, 1, 2})
+    state = AdapterState(tmp_path / "data")
+    assert state.findings(STREAM)["check", "Violation"] == 1
+    state.close()
+    said = [
+        (held["stage"], held["rule"], "the check failed" in held["reason"]) for held in receiver.quarantined.values()
+    ]
+    assert said == ([("check", "check", True)] if mode == "enforce" else [])
+    assert "ZeroDivisionError: a rule that nobody tried with this" in caplog.text
 
 
 def test_the_same_record_again_is_a_duplicate_and_quarantined_once(tmp_path: Path) -> None:
