@@ -29,7 +29,7 @@ _TARGETS = {
 _QUARANTINE = "/quarantine"
 _PAGE = 100
 #: What an API without a quarantine answers.
-_NO_QUARANTINE = frozenset({404, 405})
+_NO_QUARANTINE = frozenset({404, 405, 501})
 _CALLER_STATUS = frozenset({401, 403, 404, 405, 406, 415, 421})
 
 
@@ -65,10 +65,13 @@ class Sink(Protocol):
         """Say what came of replays (`Outcome.as_json`); results and errors as of `deliver`."""
 
     async def requested(self, stream: str, tenant: str | None) -> list[tuple[str, int]]:
-        """Return id and version of each record of a stream whose replay somebody asked for; raise TransientError."""
+        """Return id and version of each record of a stream whose replay somebody asked for.
+
+        There is none where the API has no quarantine. Raises TransientError, and SettingError where it may not be seen.
+        """
 
     async def replay(self, record_id: str, tenant: str | None) -> Replay | None:
-        """Return a record in quarantine, None where it is gone; raise TransientError."""
+        """Return a record in quarantine, None where it is gone; errors as of `requested`."""
 
 
 class HttpSink:
@@ -106,7 +109,7 @@ class HttpSink:
         failed = _failures(response)
         occurrences = Counter(entity["id"] for entity in batch)
         if strangers := failed.keys() - occurrences.keys():
-            raise TransientError(f"{response.url} names entities that were not sent: {sorted(strangers)[:3]}")
+            raise TransientError(f"{response.url} names entities that were not sent: {sorted(strangers, key=str)[:3]}")
         results = []
         for entity in batch:
             problem = failed.get(entity["id"])
@@ -116,8 +119,8 @@ class HttpSink:
                 # The answer names ids: which of several states of one entity failed shows only when each is sent alone.
                 results += await self.deliver([entity], tenant, mode)
             else:
-                status = int(problem.get("status") or 400)
-                results.append(_result(entity["id"], status, _problem_text(problem), mode, _results(problem)))
+                text, report = _problem_text(problem), _results(problem)
+                results.append(_result(entity["id"], _status(problem), text, mode, report))
         return results
 
     async def quarantine(self, records: Sequence[dict[str, Any]], tenant: str | None) -> list[ItemResult]:
@@ -155,7 +158,7 @@ class HttpSink:
 
     async def replay(self, record_id: str, tenant: str | None) -> Replay | None:
         """Return a record in quarantine, None where it is gone."""
-        item = await self._read(f"{_QUARANTINE}/{quote(record_id)}", tenant)
+        item = await self._read(f"{_QUARANTINE}/{quote(record_id, safe='')}", tenant)
         if item is None:
             return None
         return Replay(item["id"], item["version"], item["unit"], item["number"], item.get("record"), item.get("mended"))
@@ -163,9 +166,11 @@ class HttpSink:
     async def _read(self, path: str, tenant: str | None) -> Any:
         """Return what the quarantine holds, None where there is no such thing, or no quarantine."""
         response = await self._request("GET", path, tenant)
-        if response.status_code in TRANSIENT_STATUS:
-            raise TransientError(f"{self._url}: {_problem(response)}", retry_after=retry_after(response.headers))
-        return _document(response) if response.status_code == 200 else None
+        if response.status_code == 200:
+            return _document(response)
+        if response.status_code not in _NO_QUARANTINE:
+            self._refusal(response, "does not show its quarantine")
+        return None
 
     def _refusal(self, response: httpx.Response, says: str) -> str:
         """Return why a request was refused; raise what is not the fault of what was sent."""
@@ -200,7 +205,7 @@ def _refused_records(response: httpx.Response) -> dict[str, str]:
         raise TransientError(f"{response.url} sent a 207 that is no result: {error!r}") from error
 
 
-def _failures(response: httpx.Response) -> dict[str, dict[str, Any]]:
+def _failures(response: httpx.Response) -> dict[str, Any]:
     """Return the error of each entity that a BatchOperationResult (clause 5.2.16) names."""
     try:
         errors = orjson.loads(response.content)["errors"]
@@ -240,5 +245,14 @@ def _document(response: httpx.Response) -> Any:
         return None
 
 
-def _problem_text(problem: dict[str, Any]) -> str:
+def _problem_text(problem: Any) -> str:
+    """Return what a problem says; other brokers may send a text in its place."""
+    if not isinstance(problem, dict):
+        return str(problem)
     return ": ".join(str(problem[name]) for name in ("title", "detail") if problem.get(name))
+
+
+def _status(problem: Any) -> int:
+    """Return the status of a problem, 400 where it has none that is a number."""
+    status = problem.get("status") if isinstance(problem, dict) else None
+    return int(status) if isinstance(status, int | float) or (isinstance(status, str) and status.isdecimal()) else 400

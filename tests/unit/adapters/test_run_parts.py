@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ from adapters.sink import HttpSink, ItemResult
 from adapters.state import STATE_NAME, AdapterState
 from tests.receiver import Receiver, receiving
 
+T = TypeVar("T")
 MANIFEST: dict[str, Any] = {
     "id": "test",
     "title": "Test",
@@ -153,15 +155,19 @@ def test_retry_after_in_seconds(value: str, seconds: float | None) -> None:
     assert retry_after({"retry-after": value}) == seconds
 
 
-def deliver(receiver: Receiver, batch: list[dict[str, Any]], mode: Any = "update") -> list[ItemResult]:
-    async def run() -> list[ItemResult]:
+def asked(receiver: Receiver, ask: Callable[[HttpSink], Awaitable[T]]) -> T:
+    async def run() -> T:
         sink = HttpSink(receiver.url, timeout=2.0)
         try:
-            return await sink.deliver(batch, None, mode)
+            return await ask(sink)
         finally:
             await sink.aclose()
 
     return asyncio.run(run())
+
+
+def deliver(receiver: Receiver, batch: list[dict[str, Any]], mode: Any = "update") -> list[ItemResult]:
+    return asked(receiver, lambda sink: sink.deliver(batch, None, mode))
 
 
 def test_each_of_several_states_of_one_entity_has_its_own_result() -> None:
@@ -196,6 +202,43 @@ def test_an_answer_that_makes_no_sense_is_not_taken_for_success(answer: Any) -> 
         receiver.refuse = lambda entities: (207, answer)
         with pytest.raises(TransientError):
             deliver(receiver, [{"id": "urn:a"}])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("it is too big", "it is too big"),
+        ({"status": "bad", "title": "no"}, "no"),
+        ({"status": [400], "title": "no"}, "no"),
+        (None, ""),
+    ],
+)
+def test_errors_in_a_form_of_their_own_refuse_the_item(error: Any, said: str) -> None:
+    with receiving(Receiver()) as receiver:
+        receiver.refuse = lambda entities: (207, {"errors": [{"entityId": "urn:a", "error": error}]})
+        (result,) = deliver(receiver, [{"id": "urn:a"}])
+        receiver.refuse_records = lambda records: (207, {"errors": [{"recordId": "r", "error": error or ""}]})
+        (kept,) = asked(receiver, lambda sink: sink.quarantine([{"id": "r"}], None))
+    assert isinstance(result.error, PermanentError) and str(result.error) == said
+    assert isinstance(kept.error, PermanentError) and str(kept.error) == said
+
+
+@pytest.mark.parametrize(("status", "refused"), [(401, True), (403, True), (302, True), (404, False), (405, False)])
+def test_a_quarantine_that_must_not_be_seen_is_not_taken_for_none(status: int, refused: bool) -> None:
+    with receiving(Receiver()) as receiver:
+        receiver.look = lambda path: (status, {"title": "no"})  # type: ignore[method-assign]
+        if refused:
+            with pytest.raises(SettingError, match=str(status)):
+                asked(receiver, lambda sink: sink.requested("s", None))
+        else:
+            assert asked(receiver, lambda sink: sink.requested("s", None)) == []
+
+
+def test_an_id_stays_one_segment_of_the_path() -> None:
+    with receiving(Receiver()) as receiver:
+        receiver.look = lambda path: (401, {"title": path})  # type: ignore[method-assign]
+        with pytest.raises(SettingError, match="/quarantine/a%2Fb"):
+            asked(receiver, lambda sink: sink.replay("a/b", None))
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 415])
