@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,10 @@ class Read:
 
 
 def load(source: str) -> bytes:
-    """Return what a file, a URL or "-" (standard input) holds; raise Refused or Unreachable."""
+    """Return what a file, a URL or "-" (standard input) holds, without a byte order mark.
+
+    Raises Refused or Unreachable.
+    """
     if source == "-":
         content = sys.stdin.buffer.read(MAX_BYTES + 1)
     elif source.startswith(("http://", "https://")):
@@ -49,7 +53,7 @@ def load(source: str) -> bytes:
             raise Refused(f"{source}: {error.strerror}") from error
     if len(content) > MAX_BYTES:
         raise Refused(f"{source}: it has more than {MAX_BYTES >> 20} MiB", "Split it into several files.")
-    return content
+    return content.removeprefix(codecs.BOM_UTF8)
 
 
 def _fetch(url: str, accepted: str) -> bytes:

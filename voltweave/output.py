@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import shutil
 import sys
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class Output(StrEnum):
+    """How results are shown, where there is no other way than these two."""
+
+    text = "text"
+    json = "json"
 
 
 @cache

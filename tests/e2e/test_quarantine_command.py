@@ -97,6 +97,8 @@ def test_what_fails_is_listed_shown_mended_replayed_and_purged(tmp_path: Path, p
     assert "Violation: urn:ngsi-ld:ChargingSession:boulder:3" in shown
     assert '"Energy__kWh_": "-4"' in shown
 
+    for number in ("NaN", "-Infinity", "1e999", '{"a": [NaN]}'):
+        assert "the record is no JSON" in command("mend", negative, "--set", f"/Energy__kWh_={number}", code=3)
     command("mend", negative, "--set", '/Energy__kWh_="4"')
     assert '"Energy__kWh_": "4"' in command("show", negative)
     assert f"{STREAM}: 1 replayed" in command("replay", negative, "--data", "d")

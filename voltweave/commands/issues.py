@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from voltweave.output import console, tell, write
+from voltweave.output import Output, console, tell, write
 from voltweave.server import LINK, ServerUrl, Tenant, ask
 
 app = typer.Typer(
@@ -22,13 +22,6 @@ _PATH = "/validation/issues"
 _ENTITIES = "/ngsi-ld/v1/entities"
 _PAGE = 1000
 _HEADERS = {"Accept": "application/json", "Link": LINK}
-
-
-class Output(StrEnum):
-    """How issues are shown."""
-
-    text = "text"
-    json = "json"
 
 
 class Status(StrEnum):
@@ -80,7 +73,7 @@ def list_issues(
 @app.command()
 def show(issue_id: IssueId, output: AsOutput = Output.text, server: ServerUrl = None, tenant: Tenant = None) -> None:
     """Show an issue with its explanation."""
-    found = ask(server, "GET", f"{_ENTITIES}/{quote(issue_id)}", tenant=tenant, headers=_HEADERS).json()
+    found = ask(server, "GET", f"{_ENTITIES}/{quote(issue_id, safe='')}", tenant=tenant, headers=_HEADERS).json()
     if output is Output.json:
         write(json.dumps(found, ensure_ascii=False, indent=2))
         return
@@ -94,7 +87,7 @@ def show(issue_id: IssueId, output: AsOutput = Output.text, server: ServerUrl = 
 def accept(issue_ids: IssueIds, server: ServerUrl = None, tenant: Tenant = None) -> None:
     """Do what issues propose; what was there before stays in the history of its entity."""
     for issue_id in issue_ids:
-        ask(server, "POST", f"{_PATH}/{quote(issue_id)}/accept", tenant=tenant)
+        ask(server, "POST", f"{_PATH}/{quote(issue_id, safe='')}/accept", tenant=tenant)
     tell("1 repair made" if len(issue_ids) == 1 else f"{len(issue_ids)} repairs made")
 
 
@@ -102,7 +95,7 @@ def accept(issue_ids: IssueIds, server: ServerUrl = None, tenant: Tenant = None)
 def dismiss(issue_ids: IssueIds, server: ServerUrl = None, tenant: Tenant = None) -> None:
     """Set issues aside: they stay so as long as the values at fault do."""
     for issue_id in issue_ids:
-        ask(server, "POST", f"{_PATH}/{quote(issue_id)}/dismiss", tenant=tenant)
+        ask(server, "POST", f"{_PATH}/{quote(issue_id, safe='')}/dismiss", tenant=tenant)
     tell("1 issue dismissed" if len(issue_ids) == 1 else f"{len(issue_ids)} issues dismissed")
 
 

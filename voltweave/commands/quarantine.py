@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 import typer
 
-from voltweave.output import console, tell, write
+from voltweave.output import Output, console, tell, write
 from voltweave.problems import ExitCode, Refused
 from voltweave.server import ServerUrl, Tenant, ask, base_url
 
@@ -25,13 +26,8 @@ app = typer.Typer(
 _PATH = "/quarantine"
 _PAGE = 1000
 _SECONDS_A_DAY = 86_400
-
-
-class Output(StrEnum):
-    """How records are shown."""
-
-    text = "text"
-    json = "json"
+#: The index of an array in a JSON Pointer (RFC 6901 clause 4).
+_INDEX = re.compile("0|[1-9][0-9]{0,8}")
 
 
 class State(StrEnum):
@@ -76,7 +72,7 @@ def list_records(
 @app.command()
 def show(record_id: RecordId, output: AsOutput = Output.text, server: ServerUrl = None, tenant: Tenant = None) -> None:
     """Show all that is kept of a record: as the source has it, what was made of it, and what is wrong."""
-    found = ask(server, "GET", f"{_PATH}/{quote(record_id)}", tenant=tenant).json()
+    found = ask(server, "GET", _path(record_id), tenant=tenant).json()
     if output is Output.json:
         write(json.dumps(found, ensure_ascii=False, indent=2))
         return
@@ -112,13 +108,14 @@ def mend(
     if source is not None:
         record = _read(source)
     else:
-        found = ask(server, "GET", f"{_PATH}/{quote(record_id)}", tenant=tenant).json()
+        found = ask(server, "GET", _path(record_id), tenant=tenant).json()
         record = found.get("mended") or found["record"]
         if record is None:
             raise Refused("there is no record to change: it could not be read", "Give the whole record in a file or -")
         for change in changes or []:
             _change(record, change)
-    ask(server, "PATCH", f"{_PATH}/{quote(record_id)}", tenant=tenant, body={"record": record})
+    _check_json(record)
+    ask(server, "PATCH", _path(record_id), tenant=tenant, body={"record": record})
     tell("mended; the next replay tries it")
 
 
@@ -169,11 +166,15 @@ def purge(
     if bool(query) is bool(record_ids):
         raise Refused("which records?", "Name their ids, or give --stream, --state, --rule or --older-than")
     for record_id in record_ids or []:
-        ask(server, "DELETE", f"{_PATH}/{quote(record_id)}", tenant=tenant)
+        ask(server, "DELETE", _path(record_id), tenant=tenant)
     count = len(record_ids or [])
     if query:
         count = ask(server, "DELETE", _PATH, tenant=tenant, query=query).json()["records"]
     tell("1 record deleted" if count == 1 else f"{count} records deleted")
+
+
+def _path(record_id: str) -> str:
+    return f"{_PATH}/{quote(record_id, safe='')}"
 
 
 def _given(**values: str | None) -> dict[str, Any]:
@@ -182,8 +183,8 @@ def _given(**values: str | None) -> dict[str, Any]:
 
 def _request(record_id: str, server: str | None, tenant: str | None) -> Any:
     """Ask for the replay of a record and return what is known of it."""
-    ask(server, "POST", f"{_PATH}/{quote(record_id)}/replay", tenant=tenant)
-    return ask(server, "GET", f"{_PATH}/{quote(record_id)}", tenant=tenant).json()
+    ask(server, "POST", f"{_path(record_id)}/replay", tenant=tenant)
+    return ask(server, "GET", _path(record_id), tenant=tenant).json()
 
 
 def _show_summary(found: dict[str, Any]) -> None:
@@ -218,10 +219,27 @@ def _change(record: dict[str, Any], change: str) -> None:
     target: Any = record
     try:
         for parent in parents:
-            target = target[int(parent)] if isinstance(target, list) else target[parent]
-        target[int(last) if isinstance(target, list) else last] = value
-    except (KeyError, IndexError, ValueError, TypeError):
+            target = target[_member(target, parent)]
+        target[_member(target, last)] = value
+    except (LookupError, TypeError):
         raise Refused(f"--set {pointer}: the record has no such place") from None
+
+
+def _member(target: Any, name: str) -> str | int:
+    """Return what a part of a JSON Pointer names in an object or array; raise LookupError for what is no index."""
+    if not isinstance(target, list):
+        return name
+    if not _INDEX.fullmatch(name):
+        raise LookupError(name)
+    return int(name)
+
+
+def _check_json(record: dict[str, Any]) -> None:
+    """Refuse numbers that only Python reads as JSON, and half characters."""
+    try:
+        json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise Refused(f"the record is no JSON: {error}", "Write a text in quotes: --set '/energy=\"NaN\"'") from error
 
 
 def _days_ago(days: int | None) -> str | None:
@@ -229,7 +247,12 @@ def _days_ago(days: int | None) -> str | None:
 
     from ngsild.names import format_date_time
 
-    return None if days is None else format_date_time(int((time.time() - days * _SECONDS_A_DAY) * 1e6))
+    if days is None:
+        return None
+    try:
+        return format_date_time(int((time.time() - days * _SECONDS_A_DAY) * 1e6))
+    except OverflowError:
+        raise Refused(f"--older-than {days}: there is no date so many days ago") from None
 
 
 def _replay(stream: str, provider: str, data: Path | None, server: str | None, tenant: str | None) -> int:

@@ -95,7 +95,7 @@ def _verdicts(source: str, context: str, shapes: Shapes) -> Iterator[Verdict]:
 
 
 def _of_turtle(source: str, content: bytes, shapes: Shapes) -> Iterator[Verdict]:
-    from rdflib import Graph
+    from rdflib import RDF, Graph, URIRef
 
     from shapes.reader import triples_of_graph
 
@@ -103,9 +103,16 @@ def _of_turtle(source: str, content: bytes, shapes: Shapes) -> Iterator[Verdict]
     try:
         graph.parse(data=content, format="turtle")
     except Exception as error:  # rdflib raises several kinds, none of them its own base
-        raise Refused(f"{source}: neither JSON nor Turtle: {str(error).splitlines()[0]}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise Refused(f"{source}: neither JSON nor Turtle: {reason}") from error
+    judged = set()
     for name, results in shapes.judge_graph(triples_of_graph(graph)):
+        judged.add(name)
         yield Verdict(name, results)
+    # Blank nodes are attributes and what is in them.
+    named = {str(node) for node in graph.subjects(RDF.type) if isinstance(node, URIRef)}
+    for name in sorted(named - judged):
+        yield Verdict(name, judged=False)
 
 
 def _show_text(verdicts: list[Verdict]) -> None:

@@ -17,7 +17,8 @@ from rdflib import RDF, SH, Graph, Literal, Namespace
 from shapes import NAMESPACE
 from tests.unit.shapes.generated_entities import EXAMPLES
 from tests.unit.voltweave.test_command_line import run
-from voltweave.problems import ExitCode
+from voltweave.commands.validate import validate
+from voltweave.problems import ExitCode, Refused
 
 CAR = EXAMPLES["ElectricVehicle"]
 
@@ -32,6 +33,13 @@ def write(folder: Path, name: str, content: Any) -> str:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return str(path)
+
+
+TURTLE = """
+@prefix cim: <https://w3id.org/voltweave/cim#> .
+<urn:ngsi-ld:EVSE:1> a cim:Evse ; cim:maximumPower [ a <https://uri.etsi.org/ngsi-ld/Property> ] .
+<urn:ngsi-ld:EVSE:2> a cim:EVSE .
+"""
 
 
 @contextmanager
@@ -147,6 +155,30 @@ def test_types_that_no_shape_is_about_are_told(tmp_path: Path) -> None:
     ended = run("validate", write(tmp_path, "a.json", {"id": "urn:x:1", "type": "Chair"}))
     assert ended.returncode == ExitCode.DONE
     assert "1 of them of types that no shape is about, so nothing was judged" in ended.stderr
+
+
+def test_turtle_of_types_that_no_shape_is_about_is_told_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.ttl", TURTLE)
+    assert "1 of them of types that no shape is about, so nothing was judged" in run("validate", path).stderr
+    report = json.loads(run("validate", path, "-o", "json").stdout)
+    assert (report["entities"], report["withoutShapes"]) == (2, 1)
+
+
+@pytest.mark.parametrize("content", [json.dumps(charged(2264)), json.dumps([charged(2264)]), TURTLE])
+def test_a_byte_order_mark_is_no_content(tmp_path: Path, content: str) -> None:
+    bare, marked = write(tmp_path, "bare", content), write(tmp_path, "marked", "\ufeff" + content)
+    assert json.loads(run("validate", marked, "-o", "json").stdout) == json.loads(
+        run("validate", bare, "-o", "json").stdout
+    )
+
+
+def test_an_error_of_the_reader_without_words_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Graph, "parse", fail)
+    with pytest.raises(Refused, match="neither JSON nor Turtle: AssertionError"):
+        validate([write(tmp_path, "a.ttl", TURTLE)])
 
 
 @pytest.mark.parametrize(
