@@ -100,7 +100,7 @@ def _break(found: Json, random: Random) -> None:
         case 0:
             del found[name]
         case 1:
-            attribute.pop(random.choice([member for member in attribute if member != "type"] or ["type"]))
+            attribute.pop(random.choice([member for member in attribute if member != "type"] or ["type"]), None)
         case 2:
             attribute[random.choice([*attribute] or ["value"])] = random.choice(_ODD)
         case 3:
