@@ -14,9 +14,9 @@ from context_api.storage.codec import decode
 from context_api.storage.port import Past, Span, Store, Tenant
 from ngsild.entity import Entity, instances
 from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
-from ngsild.query.ast import And, Compare, Equal, Moment, Node, Path, Text
+from ngsild.query.ast import And, Compare, Equal, Moment, Node, Or, Path, Text
 from shapes.surroundings import Needs, Related, Route, Sample, SeriesNeed, Surroundings
-from shapes.surroundings.facts import Series, SeriesKey, as_sample, corrected, instance_of, moment, targets
+from shapes.surroundings.facts import STATUS, Series, SeriesKey, as_sample, corrected, instance_of, moment, targets
 
 #: Entities that one entity refers to in a step, and that refer to it, which are read; rules see no more of them.
 _MOST_LINKED, _MOST_RELATED = 200, 500
@@ -122,7 +122,9 @@ async def _related(
     store: Store, tenant: Tenant, asked: Asked, linked: Mapping[str, Entity], now: int
 ) -> dict[tuple[str, str], list[Entity]]:
     found: dict[tuple[str, str], list[Entity]] = {}
-    for related in sorted(asked.needs.related):
+    for related in sorted(asked.needs.related, key=str):
+        if related.unless in asked.entity.attributes:
+            continue
         condition = _tie(asked, related, linked)
         if condition is None:
             continue
@@ -152,13 +154,18 @@ def _tie(asked: Asked, related: Related, linked: Mapping[str, Entity]) -> Node |
 
 def _overlap(entity: Entity, related: Related, now: int) -> Node:
     """Return the condition of what may overlap an entity, or the last time, as far as a begin alone tells."""
-    start, end = related.overlapping or ("", "")
-    begins, ends = (now - related.span, now) if related.span else (moment(entity, start), moment(entity, end))
+    start, end = map(Path, related.overlapping or ("", ""))
+    begins, ends = (
+        (now - related.span, now) if related.span else (moment(entity, start.attribute), moment(entity, end.attribute))
+    )
     terms: list[Node] = []
     if ends is not None:
-        terms.append(Compare(Path(start), "<=", Moment(ends)))
+        terms.append(Compare(start, "<=", Moment(ends)))
     if begins is not None:
-        terms.append(Compare(Path(start), ">=", Moment(begins - _LONGEST)))
+        terms.append(Compare(start, ">=", Moment(begins - _LONGEST)))
+        if related.open_status is not None:
+            is_open = Equal(Path(STATUS), (Text(related.open_status),))
+            terms.append(Or((Compare(end, ">=", Moment(begins)), is_open)))
     return And(tuple(terms))
 
 

@@ -16,6 +16,7 @@ from shapes.surroundings.facts import (
     HOUR,
     MINUTE,
     SECOND,
+    STATUS,
     Scalar,
     Series,
     Surroundings,
@@ -28,7 +29,6 @@ from shapes.surroundings.facts import (
 )
 from shapes.surroundings.meters import at_or_before
 from shapes.surroundings.needs import Needs, SeriesNeed
-from shapes.surroundings.sets import STATUS
 from shapes.surroundings.shape import Constraint, Fault, SurroundingShape, term_of
 from shapes.surroundings.windows import period
 

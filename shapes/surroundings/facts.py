@@ -21,6 +21,8 @@ DAY = 24 * HOUR
 DATASET_ID = "https://uri.etsi.org/ngsi-ld/datasetId"
 """As a step of a path: from an entity to the entities that the datasetIds of its attributes name."""
 
+STATUS = "https://uri.etsi.org/ngsi-ld/status"
+
 Scalar = float | bool | str
 SeriesKey = tuple[str, str | None]
 """An attribute and a datasetId, None for the default instance."""

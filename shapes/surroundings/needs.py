@@ -27,6 +27,10 @@ class Related(NamedTuple):
     """Only those whose time overlaps the entity's: their attributes of start and end. No end is an open end."""
     span: int = 0
     """With `overlapping`: those that overlap the last so many microseconds, in place of the entity's own time."""
+    open_status: str | None = None
+    """With `overlapping`: no end is an open end only in this status."""
+    unless: str | None = None
+    """None of them where the entity has this attribute."""
 
 
 class SeriesNeed(NamedTuple):

@@ -9,6 +9,7 @@ from ngsild.entity import Entity
 from shapes import terms
 from shapes.surroundings.facts import (
     SECOND,
+    STATUS,
     Scalar,
     Surroundings,
     held,
@@ -23,7 +24,6 @@ from shapes.surroundings.links import numbers
 from shapes.surroundings.needs import Needs, Related
 from shapes.surroundings.shape import Constraint, Fault, SurroundingShape, term_of
 
-STATUS = "https://uri.etsi.org/ngsi-ld/status"
 _OPEN = 1 << 62
 _SCALAR = (str, int, float)
 
@@ -48,7 +48,10 @@ class NoOverlap(Constraint):
         self._grace = round(shape.number("noOverlap") * SECOND)
         self._type, self._start, self._end = shape.text("type"), shape.text("start"), shape.text("end")
         self._open, self._unless = shape.given("openStatus"), shape.given("unless")
-        related = Related(self._type, self.attribute, (self.attribute,), (self._start, self._end))
+        times = self._start, self._end
+        related = Related(
+            self._type, self.attribute, (self.attribute,), times, open_status=self._open, unless=self._unless
+        )
         self.needs = Needs(judged=True, related=frozenset({related}))
         self.triggers |= {self._start, self._end} | ({STATUS} if self._open else set())
 

@@ -10,6 +10,7 @@ import pytest
 from context_api.validation.gathering import Asked, gather
 from ngsild.names import date_time
 from shapes.surroundings import Needs, Related, SeriesNeed, Surroundings
+from shapes.surroundings.facts import STATUS
 
 CIM = "https://w3id.org/voltweave/cim#"
 SOC, EVSE, STATION, START, END = (f"{CIM}{name}" for name in ("soc", "evse", "station", "start", "end"))
@@ -76,6 +77,30 @@ async def test_relatives_are_those_that_refer_to_the_same(broker: Any) -> None:
     assert (
         await surroundings(broker, other, needs(related=frozenset({Related(SESSION, STATION, (STATION,))})))
     ).related == {}
+
+
+@pytest.mark.anyio
+async def test_relatives_that_ended_before_are_left_out_and_open_ones_are_not(broker: Any) -> None:
+    def session(name: str, first: int, last: int | None = None, status: str = "completed") -> Any:
+        end = {} if last is None else {"end": day(DAYS[last])}
+        attributes = {"evse": link("urn:ngsi-ld:evse:1"), "start": day(DAYS[first])} | end
+        made = broker.entity(f"session-{name}", attributes, types=[SESSION])
+        return replace(made, attributes=made.attributes | {STATUS: property_(status)})
+
+    sessions = [
+        session("ended", 8, 9),
+        session("beside", 8, 11),
+        session("open", 5, status="active"),
+        session("lost", 5, status="suspended"),
+    ]
+    own = session("own", 10, 12)
+    await broker.create(own, *sessions)
+    beside = Related(SESSION, EVSE, (EVSE,), (START, END), open_status="active")
+    found = await surroundings(broker, own, needs(related=frozenset({beside})))
+    names = {e.id.rpartition(":session-")[2] for e in found.related[SESSION, EVSE]}
+    assert names == {"own", "beside", "open"}
+    spared = await surroundings(broker, own, needs(related=frozenset({beside._replace(unless=START)})))
+    assert spared.related == {}
 
 
 @pytest.mark.anyio

@@ -36,8 +36,9 @@ def test_a_session_needs_its_evse_and_the_sessions_beside_it() -> None:
     needs = model_surroundings().needs([SESSION], frozenset({iri("startDateTime"), iri("energyDelivered")}))
     assert (iri("evse"),) in needs.links
     times = (iri("startDateTime"), iri("endDateTime"))
-    assert Related(SESSION, iri("evse"), (iri("evse"),), times) in needs.related
-    assert Related(SESSION, iri("connector"), (iri("connector"),), times) in needs.related
+    beside = Related(SESSION, iri("connector"), (iri("connector"),), times, open_status="active")
+    assert beside in needs.related
+    assert Related(SESSION, iri("evse"), (iri("evse"),), times, 0, "active", iri("connector")) in needs.related
     metered = model_surroundings().needs([SESSION], frozenset({iri("endDateTime")}), when="window")
     [metered_between] = metered.histories[(iri("evse"),), iri("energyProvidedRegister")]
     assert metered_between.between == times
