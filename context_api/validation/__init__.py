@@ -8,6 +8,7 @@ adds to those of the model.
     tables      both in the database
     judging     a change judged before it is written
     gathering   what surrounds an entity, read for the rules that ask for it
+    relatives   those entities that refer to the same, or to it
     telling     what the change log says of it
 
 Does not belong here: what shapes mean (`shapes`), and the issues that are made of what was found.

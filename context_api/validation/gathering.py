@@ -1,33 +1,29 @@
 """What surrounds entities, read for the rules that ask for it: neighbours, relatives and earlier values.
 
-Many entities are served together: a statement for each step of their links, for each kind of relative, and for history.
+Many entities are served together: a statement for each step of their links, for each kind of relative
+(`relatives`), and for history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
 
-from context_api.storage.codec import decode
 from context_api.storage.port import Past, Span, Store, Tenant
+from context_api.validation.relatives import Relations, find_relatives
 from ngsild.entity import Entity, instances
-from ngsild.query import EVERYTHING, EntityQuery, HasType, Selector
-from ngsild.query.ast import And, Compare, Equal, Moment, Node, Or, Path, Text
-from shapes.surroundings import Needs, Related, Route, Sample, SeriesNeed, Surroundings
-from shapes.surroundings.facts import STATUS, Series, SeriesKey, as_sample, corrected, instance_of, moment, targets
+from shapes.surroundings import Needs, Route, Sample, SeriesNeed, Surroundings
+from shapes.surroundings.facts import DAY, Series, SeriesKey, as_sample, corrected, ends, moment
 
-#: Entities that one entity refers to in a step, and that refer to it, which are read; rules see no more of them.
-_MOST_LINKED, _MOST_RELATED = 200, 500
+#: Entities that one entity refers to in a step which are read; rules see no more of them.
+_MOST_LINKED = 200
 #: Samples of an attribute, beside those that a rule asks for: what came in with one write, or several.
 _MOST_NEW = 200
 _MOST_BETWEEN = 10_000
 #: Samples of a rule that is content with one in each period.
 _MOST_PERIODS = 64
-_DAY = 86_400_000_000
-#: What lasts longer, such as a session, is at fault for that alone.
-_LONGEST = 14 * _DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +43,8 @@ async def gather(
 ) -> list[Surroundings]:
     """Return the surroundings of entities, in their order; `beside` is what is written with them, by id."""
     linked, whole = await _linked(store, tenant, asked, dict(beside or {}))
-    related = [
-        await _related(store, tenant, each, neighbours, now) for each, neighbours in zip(asked, linked, strict=True)
-    ]
+    relations = [Relations(each.entity, each.needs.related, known) for each, known in zip(asked, linked, strict=True)]
+    related = await find_relatives(store, tenant, relations, now)
     series, histories = await _series(store, tenant, asked, linked, now)
     return [
         Surroundings(
@@ -88,10 +83,11 @@ async def _linked(
     known |= {each.entity.id: each.entity for each in asked}
     linked: list[dict[str, Entity]] = [{} for _ in asked]
     whole = [True] * len(asked)
-    routes = [sorted(each.needs.links | {related.of for related in each.needs.related}) for each in asked]
+    # Of what relatives refer to the id is enough.
+    routes = [sorted(each.needs.links | {related.of[:-1] for related in each.needs.related}) for each in asked]
     for depth in range(1, max((len(route) for those in routes for route in those), default=0) + 1):
         wanted = [
-            list(dict.fromkeys(i for route in those if len(route) >= depth for i in _ends(each, found, route[:depth])))
+            list(dict.fromkeys(_at_depth(depth, each.entity, those, found)))
             for each, those, found in zip(asked, routes, linked, strict=True)
         ]
         for at, ids in enumerate(wanted):
@@ -107,66 +103,10 @@ async def _linked(
     return linked, whole
 
 
-def _ends(asked: Asked, linked: Mapping[str, Entity], route: Route) -> Iterable[str]:
-    """Yield the ids at the end of a route whose entities before it have been read."""
-    entities = [asked.entity]
-    for step in route[:-1]:
-        entities = [linked[i] for entity in entities for i in targets(entity, step) if i in linked]
-    return (i for entity in entities for i in targets(entity, route[-1]))
-
-
-# Relatives
-
-
-async def _related(
-    store: Store, tenant: Tenant, asked: Asked, linked: Mapping[str, Entity], now: int
-) -> dict[tuple[str, str], list[Entity]]:
-    found: dict[tuple[str, str], list[Entity]] = {}
-    for related in sorted(asked.needs.related, key=str):
-        if related.unless in asked.entity.attributes:
-            continue
-        condition = _tie(asked, related, linked)
-        if condition is None:
-            continue
-        if related.overlapping is not None:
-            condition = And((condition, _overlap(asked.entity, related, now)))
-        query = EntityQuery((Selector(types=HasType((frozenset({related.type}),))),), q=condition)
-        page = await store.query(tenant, query, EVERYTHING, _MOST_RELATED, 0, False)
-        entities = {entity.id: entity for entity in map(decode, page.rows)}
-        together = found.setdefault((related.type, related.attribute), [])
-        together += [entity for entity in entities.values() if entity.id not in {each.id for each in together}]
-    return found
-
-
-def _tie(asked: Asked, related: Related, linked: Mapping[str, Entity]) -> Node | None:
-    """Return the condition that ties relatives to an entity, None where it has nothing to be tied by."""
-    path = Path(related.attribute)
-    if not related.of:
-        return Equal(path, (Text(asked.entity.id),))
-    if related.of == (related.attribute,):
-        instance = instance_of(asked.entity, related.attribute) or {}
-        named = instance.get("value", instance.get("object"))
-        texts = [each for each in (named if isinstance(named, list) else [named]) if isinstance(each, str)]
-        return Equal(path, tuple(map(Text, texts[:_MOST_LINKED]))) if texts else None
-    ids = sorted(set(_ends(asked, linked, related.of)))[:_MOST_LINKED]
-    return Equal(path, tuple(map(Text, ids))) if ids else None
-
-
-def _overlap(entity: Entity, related: Related, now: int) -> Node:
-    """Return the condition of what may overlap an entity, or the last time, as far as a begin alone tells."""
-    start, end = map(Path, related.overlapping or ("", ""))
-    begins, ends = (
-        (now - related.span, now) if related.span else (moment(entity, start.attribute), moment(entity, end.attribute))
-    )
-    terms: list[Node] = []
-    if ends is not None:
-        terms.append(Compare(start, "<=", Moment(ends)))
-    if begins is not None:
-        terms.append(Compare(start, ">=", Moment(begins - _LONGEST)))
-        if related.open_status is not None:
-            is_open = Equal(Path(STATUS), (Text(related.open_status),))
-            terms.append(Or((Compare(end, ">=", Moment(begins)), is_open)))
-    return And(tuple(terms))
+def _at_depth(depth: int, entity: Entity, routes: Iterable[Route], linked: Mapping[str, Entity]) -> Iterator[str]:
+    for route in routes:
+        if len(route) >= depth:
+            yield from ends(entity, linked, route[:depth])
 
 
 # History
@@ -184,7 +124,7 @@ async def _series(
     for at, each in enumerate(asked):
         wanted = [(each.entity, attribute, needs) for attribute, needs in each.needs.series.items()]
         for (route, attribute), needs in each.needs.histories.items():
-            ids = _ends(each, linked[at], route) if route else [each.entity.id]
+            ids = ends(each.entity, linked[at], route) if route else [each.entity.id]
             wanted += [(linked[at][i], attribute, needs) for i in dict.fromkeys(ids) if i in linked[at]]
         for entity, attribute, needs in wanted:
             found = [span for need in needs for span in _spans(each.entity, entity, attribute, need, now)]
@@ -210,12 +150,12 @@ def _spans(subject: Entity, entity: Entity, attribute: str, need: SeriesNeed, no
     """Return the spans of history that meet a need."""
     # A history that is loaded late lies where its newest sample does, not where the clock is.
     newest = _newest(entity, attribute, now)
-    until = max(now, newest) + _DAY
+    until = max(now, newest) + DAY
     if need.between is not None:
-        begins, ends = (moment(subject, each) for each in need.between)
-        since = (now if begins is None else begins) - _DAY
-        return [Span(entity.id, attribute, since, (now if ends is None else ends) + _DAY, _MOST_BETWEEN)]
-    since = 0 if need.span == 0 else newest - need.span - _DAY
+        begin, end = (moment(subject, each) for each in need.between)
+        since = (now if begin is None else begin) - DAY
+        return [Span(entity.id, attribute, since, (now if end is None else end) + DAY, _MOST_BETWEEN)]
+    since = 0 if need.span == 0 else newest - need.span - DAY
     if need.every:
         # One sample a period, looked for: a span of weeks may hold a hundred thousand.
         step = max(need.every, need.span // _MOST_PERIODS)

@@ -178,6 +178,15 @@ def targets(entity: Entity, attribute: str) -> Iterator[str]:
         yield from targets_of(instance)
 
 
+def ends(entity: Entity, linked: Mapping[str, Entity], route: tuple[str, ...]) -> Iterator[str]:
+    """Yield the ids at the end of a path of relationships, as far as the entities before it are known."""
+    before = [entity]
+    for step in route[:-1]:
+        before = [linked[i] for each in before for i in targets(each, step) if i in linked]
+    for each in before:
+        yield from targets(each, route[-1])
+
+
 def targets_of(instance: Mapping[str, Any]) -> Iterable[str]:
     """Return the ids that one instance of a Relationship names."""
     found = instance.get("object", ())

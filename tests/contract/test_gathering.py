@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from context_api.validation import relatives
 from context_api.validation.gathering import Asked, gather
 from ngsild.names import date_time
 from shapes.surroundings import Needs, Related, SeriesNeed, Surroundings
@@ -180,3 +181,28 @@ async def test_a_span_ends_at_the_newest_sample_and_not_at_the_present(broker: A
     week = SeriesNeed(0, 7 * 86_400_000_000, every=every)
     found = await surroundings(broker, stored, needs(series={SOC: (week,)}))
     assert [sample.value for sample in found.samples(SOC)][-8:] == list(range(17, 25))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("page", [500, 3])
+async def test_relatives_are_the_same_for_many_entities_as_for_each_alone(
+    broker: Any, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    def session(evse: int, first: int) -> Any:
+        evses = link(f"urn:ngsi-ld:evse:{evse}", f"urn:ngsi-ld:evse:{evse + 1}")
+        attributes = {"evse": evses, "start": day(DAYS[first]), "end": day(DAYS[first + 1])}
+        return broker.entity(f"session-{evse}-{first}", attributes, types=[SESSION])
+
+    sessions = {(evse, first): session(evse, first) for evse in range(4) for first in range(0, 21, 3)}
+    await broker.create(*sessions.values())
+    monkeypatch.setattr(relatives, "_MOST_RELATED", page)
+    now = date_time("2024-02-01T00:00:00Z", "now")
+    beside = needs(related=frozenset({Related(SESSION, EVSE, (EVSE,), (START, END), open_status="active")}))
+    asked = [Asked(each, beside, frozenset()) for each in sessions.values()]
+    together = await gather(broker.store, broker.tenant, asked, now)
+    for (evse, first), each, found in zip(sessions, asked, together, strict=True):
+        [alone] = await gather(broker.store, broker.tenant, [each], now)
+        at_once = {sessions[other, first].id for other in range(4) if abs(other - evse) < 2}
+        ids, ids_alone = ({e.id for e in about.related[SESSION, EVSE]} for about in (found, alone))
+        assert ids & at_once == ids_alone & at_once
+        assert page < 500 or ids & at_once == at_once
