@@ -63,14 +63,15 @@ asyncio.run(main())
 def write_until_killed(database: Path, run: int, seconds: float) -> dict[str, str]:
     """Return what was acknowledged last of each entity."""
     command = [sys.executable, "-c", WRITER, f"sqlite:///{database}", str(run), str(ATTRIBUTES)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Unbuffered: what the first line read ahead, the rest would lack.
+    with subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         told, complaint = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, complaint
-    lines = (first + told).splitlines(keepends=True)
+    lines = (first + told).decode().splitlines(keepends=True)
     return dict(line.split() for line in lines if line.endswith("\n"))
 
 
