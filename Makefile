@@ -41,7 +41,7 @@ test: servers check ## check, then all the tests
 	$(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) --dist loadfile
 
 test-oracle: setup ## hold compiled shapes against pySHACL for 2,000 entities of each class; drop each shape
-	VOLTWEAVE_ORACLE_ENTITIES=2000 $(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) \
+	VOLTWEAVE_ORACLE_ENTITIES=2000 $(BIN)/python -m pytest --numprocesses $(PYTEST_JOBS) --override-ini faulthandler_timeout=3600 \
 		tests/unit/shapes/test_compiled_shapes.py tests/unit/shapes/test_mutations.py
 
 bench: setup ## run the benchmarks and print one table
