@@ -13,9 +13,9 @@ import orjson
 
 from context_api.storage.port import Past, Span, Store, Tenant
 from context_api.validation.relatives import Relations, find_relatives
-from ngsild.entity import Entity, instances
+from ngsild.entity import Entity
 from shapes.surroundings import Needs, Route, Sample, SeriesNeed, Surroundings
-from shapes.surroundings.facts import DAY, Series, SeriesKey, as_sample, corrected, ends, moment
+from shapes.surroundings.facts import DAY, Series, SeriesKey, as_sample, corrected, ends, held, moment
 
 #: Entities that one entity refers to in a step which are read; rules see no more of them.
 _MOST_LINKED = 200
@@ -66,7 +66,7 @@ def surrounded_again(about: Surroundings, entity: Entity) -> Surroundings:
     """Return the same surroundings of the entity as it became meanwhile."""
     series = dict(about.series)
     for attribute in {attribute for attribute, _ in series}:
-        for instance in instances(entity.attributes.get(attribute, [])):
+        for instance in held(entity, attribute):
             key, current = (attribute, instance.get("datasetId")), as_sample(instance)
             if current is not None:
                 series[key] = [each for each in series.get(key, []) if each.time < current.time] + [current]
@@ -167,7 +167,7 @@ def _spans(subject: Entity, entity: Entity, attribute: str, need: SeriesNeed, no
 
 def _newest(entity: Entity, attribute: str, now: int) -> int:
     """Return when an attribute was last observed, now where that is not known."""
-    current = (as_sample(instance) for instance in instances(entity.attributes.get(attribute, [])))
+    current = (as_sample(instance) for instance in held(entity, attribute))
     return max((sample.time for sample in current if sample is not None), default=now)
 
 
@@ -183,7 +183,7 @@ def _samples(entity: Entity, attribute: str, past: Sequence[Past], new_from: int
         samples.append(sample)
         is_new = new_from is not None and each.version >= new_from
         found[key] = samples, each.time - 1 if since is None and is_new else since
-    for instance in instances(entity.attributes.get(attribute, [])):
+    for instance in held(entity, attribute):
         current = as_sample(instance)
         key = attribute, instance.get("datasetId")
         samples, since = found.get(key, ([], None))

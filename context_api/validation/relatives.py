@@ -18,8 +18,6 @@ from shapes.surroundings.facts import DAY, STATUS, ends, held, instance_of, mome
 
 #: Entities that one entity is tied to, and that one query finds; rules see no more of them.
 _MOST_TIES, _MOST_RELATED = 200, 500
-#: What lasts longer, such as a session, is at fault for that alone.
-_LONGEST = 14 * DAY
 
 Relatives = dict[tuple[str, str], list[Entity]]
 """By type and attribute (`Surroundings.related`)."""
@@ -134,7 +132,8 @@ def _overlap(related: Related, questions: Sequence[_Question], start: Path, end:
     until = [each.ends for each in questions if each.ends is not None]
     if len(until) == len(questions):
         yield Compare(start, "<=", Moment(max(until)))
-    yield Compare(start, ">=", Moment(min(begins) - _LONGEST))
+    if related.longest:
+        yield Compare(start, ">=", Moment(min(begins) - related.longest))
     if related.open_status is not None:
         is_open = Equal(Path(STATUS), (Text(related.open_status),))
         yield Or((Compare(end, ">=", Moment(min(begins))), is_open))

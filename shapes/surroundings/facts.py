@@ -117,9 +117,9 @@ def instance_of(entity: Entity, attribute: str, dataset: str | None = None) -> I
     return next((each for each in instances(found) if each.get("datasetId") == dataset), None)
 
 
-def held(entity: Entity, attribute: str) -> Iterator[Instance]:
-    """Yield the instances of an entity's attribute."""
-    yield from instances(entity.attributes.get(attribute, []))
+def held(entity: Entity, attribute: str) -> list[Instance]:
+    """Return the instances of an entity's attribute."""
+    return instances(entity.attributes.get(attribute, []))
 
 
 def as_sample(instance: Mapping[str, Any]) -> Sample | None:

@@ -27,6 +27,9 @@ class Related(NamedTuple):
     """Only those whose time overlaps the entity's: their attributes of start and end. No end is an open end."""
     span: int = 0
     """With `overlapping`: those that overlap the last so many microseconds, in place of the entity's own time."""
+    longest: int = 14 * 86_400_000_000
+    """With `overlapping`: those that last longer need not be read, in microseconds; 0: all are. A session that lasts
+    longer is at fault for that alone."""
     open_status: str | None = None
     """With `overlapping`: no end is an open end only in this status."""
     unless: str | None = None

@@ -48,10 +48,17 @@ class NoOverlap(Constraint):
         self._grace = round(shape.number("noOverlap") * SECOND)
         self._type, self._start, self._end = shape.text("type"), shape.text("start"), shape.text("end")
         self._open, self._unless = shape.given("openStatus"), shape.given("unless")
-        times = self._start, self._end
         related = Related(
-            self._type, self.attribute, (self.attribute,), times, open_status=self._open, unless=self._unless
+            self._type,
+            self.attribute,
+            (self.attribute,),
+            (self._start, self._end),
+            open_status=self._open,
+            unless=self._unless,
         )
+        if self._open is None:
+            # What is in force until it ends, such as a contract, may be so for years.
+            related = related._replace(longest=0)
         self.needs = Needs(judged=True, related=frozenset({related}))
         self.triggers |= {self._start, self._end} | ({STATUS} if self._open else set())
 

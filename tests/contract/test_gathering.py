@@ -100,6 +100,11 @@ async def test_relatives_that_ended_before_are_left_out_and_open_ones_are_not(br
     found = await surroundings(broker, own, needs(related=frozenset({beside})))
     names = {e.id.rpartition(":session-")[2] for e in found.related[SESSION, EVSE]}
     assert names == {"own", "beside", "open"}
+    since_2019 = {"evse": link("urn:ngsi-ld:evse:1"), "start": day("2019-01-01T00:00:00Z")}
+    await broker.create(broker.entity("session-lasting", since_2019, types=[SESSION]))
+    contracts = Related(SESSION, EVSE, (EVSE,), (START, END), longest=0)
+    found = await surroundings(broker, own, needs(related=frozenset({contracts})))
+    assert "lasting" in {e.id.rpartition(":session-")[2] for e in found.related[SESSION, EVSE]}
     spared = await surroundings(broker, own, needs(related=frozenset({beside._replace(unless=START)})))
     assert spared.related == {}
 

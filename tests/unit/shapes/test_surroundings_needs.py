@@ -38,7 +38,8 @@ def test_a_session_needs_its_evse_and_the_sessions_beside_it() -> None:
     times = (iri("startDateTime"), iri("endDateTime"))
     beside = Related(SESSION, iri("connector"), (iri("connector"),), times, open_status="active")
     assert beside in needs.related
-    assert Related(SESSION, iri("evse"), (iri("evse"),), times, 0, "active", iri("connector")) in needs.related
+    beside = Related(SESSION, iri("evse"), (iri("evse"),), times, open_status="active", unless=iri("connector"))
+    assert beside in needs.related
     metered = model_surroundings().needs([SESSION], frozenset({iri("endDateTime")}), when="window")
     [metered_between] = metered.histories[(iri("evse"),), iri("energyProvidedRegister")]
     assert metered_between.between == times
@@ -106,3 +107,9 @@ def test_a_shape_that_has_no_check_is_refused(old: str, new: str, reason: str) -
     assert len(read_surroundings(Graph().parse(data=SHAPE, format="turtle"))) == 1
     with pytest.raises(RefusedShape, match=reason):
         read_surroundings(Graph().parse(data=SHAPE.replace(old, new), format="turtle"))
+
+
+def test_a_contract_needs_those_that_have_been_in_force_for_years() -> None:
+    needs = model_surroundings().needs([iri("EnergySupplyContract")], frozenset({iri("site")}))
+    [beside] = needs.related
+    assert beside.overlapping == (iri("validFrom"), iri("validTo")) and beside.longest == 0
