@@ -89,8 +89,10 @@ def _creates(target: Target, what: str) -> Iterator[Row]:
     chargers = [_charger(name, number) for name in ("EVSE", "Connector") for number in range(_CHARGERS)]
     upsert = Call("POST", "/ngsi-ld/v1/entityOperations/upsert", orjson.dumps(chargers), JSON_LD)
     drive(target.url, iter([upsert]), 1, frozenset({201}))
-    for _ in range(_CREATE_ROUNDS + 1):
-        for mode, measured in rounds.items():
+    for number in range(_CREATE_ROUNDS + 1):
+        # The database grows, and what comes later costs more: each mode has each turn once.
+        first = number % len(rounds)
+        for mode, measured in [*rounds.items()][first:] + [*rounds.items()][:first]:
             httpx.patch(f"{target.url}/validation", json={"mode": mode}, timeout=10).raise_for_status()
             before = target.cpu_seconds()
             drive(target.url, (create() for _ in range(_CREATES)), _CONNECTIONS, frozenset({201}))

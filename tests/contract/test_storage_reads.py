@@ -36,3 +36,29 @@ async def test_a_read_that_comes_as_others_end_waits_for_nobody(broker: Any, ord
             time.sleep(0.005)  # noqa: ASYNC251 - the loop shall stand still
             if order == "after":
                 group.create_task(read(2, turns))
+
+
+async def test_reads_that_come_together_are_each_answered(broker: Any) -> None:
+    """More than one statement holds, some of the same entity, some of none, and some whose caller goes away."""
+    await broker.create(*(broker.entity(str(number)) for number in range(40)))
+    ids = [f"urn:ngsi-ld:Vehicle:test:{number}" for number in range(50)]
+
+    async def read(first: int) -> list[Any]:
+        found: list[Any] = await broker.store.read(broker.tenant, ids[first : first + 10])
+        return found
+
+    reads = [asyncio.create_task(read(number % 45)) for number in range(200)]
+    await asyncio.sleep(0)
+    gone = reads[::7]
+    for each in gone:
+        each.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait(reads)
+    assert all(each.cancelled() for each in gone)
+    for number, each in enumerate(reads):
+        if each not in gone:
+            asked = ids[number % 45 : number % 45 + 10]
+            assert [None if e is None else e.id for e in each.result()] == [i if i in ids[:40] else None for i in asked]
+    # Each caller has entities of its own.
+    one, other = await asyncio.gather(read(0), read(0))
+    assert one[0] is not other[0] and one == other

@@ -86,23 +86,25 @@ def retrieve(con: sqlite3.Connection, tenant: Tenant, entity_id: str) -> Row | N
     return None if found is None else living_row(found, None)
 
 
-def read(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[Entity | None]:
-    """Return the entities with these keys, in their order."""
-    found: dict[bytes, Entity] = {}
-    for k, *columns in select_by_key(con, f"k, {_COLUMNS}", keys):
-        row = living_row(columns, None)
-        if row is not None and k not in found:
-            found[k] = decode(row)
-    return [found.get(k) for k in keys]
-
-
-def rows(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[Row]:
-    """Return the rows with these keys, in their order, less what has gone."""
+def rows_by_key(con: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Row]:
+    """Return the rows with these keys, less what has gone."""
     found: dict[bytes, Row] = {}
     for k, *columns in select_by_key(con, f"k, {_COLUMNS}", keys):
         row = living_row(columns, None)
         if row is not None:
             found[k] = row
+    return found
+
+
+def read(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[Entity | None]:
+    """Return the entities with these keys, in their order."""
+    found = {k: decode(row) for k, row in rows_by_key(con, keys).items()}
+    return [found.get(k) for k in keys]
+
+
+def rows(con: sqlite3.Connection, keys: Sequence[bytes]) -> list[Row]:
+    """Return the rows with these keys, in their order, less what has gone."""
+    found = rows_by_key(con, keys)
     return [found[k] for k in keys if k in found]
 
 

@@ -27,6 +27,7 @@ from context_api.storage.sqlite import reads
 from context_api.storage.sqlite.changes import ChangeLog
 from context_api.storage.sqlite.expiry import expired_changes
 from context_api.storage.sqlite.file import WriterLock, connect, database_path, prepare_schema, storage_errors
+from context_api.storage.sqlite.inline import InlineReads
 from context_api.storage.sqlite.names import Names
 from context_api.storage.sqlite.occurrences import stored_occurrences
 from context_api.storage.sqlite.past import read_spans
@@ -79,6 +80,7 @@ class SqliteStore(Discovery):
         self._writer = Writer(writing, self._names, self._settings.max_queued_writes, self._committed)
         self._writer.start()
         self._inline = self._read_only()
+        self._few = InlineReads(self._inline)
         self._readers = Readers(self._read_only, self._settings.sqlite_readers, self._settings.query_time_limit)
 
     async def close(self) -> None:
@@ -132,8 +134,7 @@ class SqliteStore(Discovery):
         """Return entities in the stored form, None where there is none; what has expired is absent."""
         keys = [entity_key(tenant.name, entity_id) for entity_id in ids]
         if len(keys) <= _INLINE:
-            with storage_errors():
-                return reads.read(self._inline, keys)
+            return await self._few.entities(keys)
         return await self._readers.run(partial(reads.read, keys=keys))
 
     async def history(self, tenant: Tenant, spans: Sequence[Span]) -> list[list[Past]]:
