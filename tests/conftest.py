@@ -17,7 +17,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.keycloak"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NO_SHARED_DATA = "the real inputs are absent"

@@ -4,11 +4,13 @@
 set -euo pipefail
 
 # Debian packages, and how to tell that one is there; a server that tests come to need gets a line here.
-packages=(python3-venv curl git make postgresql postgis)
+packages=(python3-venv curl git make postgresql postgis default-jre-headless maven unzip chromium)
 present() {
     case "$1" in
         python3-venv) python3 -c 'import ensurepip, venv' ;;
-        curl | git | make) command -v "$1" ;;
+        curl | git | make | unzip | chromium) command -v "$1" ;;
+        default-jre-headless) command -v java ;;
+        maven) command -v mvn ;;
         postgresql) ls /usr/lib/postgresql/*/bin/initdb ;;
         postgis) ls /usr/share/postgresql/*/extension/postgis.control ;;
         *) dpkg --status "$1" ;;
@@ -21,13 +23,33 @@ postgresql_version() {
         ls /usr/lib/postgresql 2>/dev/null || true; } | tail --lines=1
 }
 
+# Keycloak is no package: its distribution comes by Maven, without root, and is built once for this user.
+keycloak_version=26.4.0
+keycloak="${XDG_CACHE_HOME:-$HOME/.cache}/voltweave/keycloak-$keycloak_version"
+get_keycloak() {
+    local get=org.apache.maven.plugins:maven-dependency-plugin:3.8.1 dist=org.keycloak:keycloak-quarkus-dist
+    local new
+    mkdir --parents "${keycloak%/*}"
+    new=$(mktemp --directory "${keycloak%/*}/new.XXXXXX")
+    mvn --quiet --batch-mode -Dstyle.color=never "$get:get" "-Dartifact=$dist:$keycloak_version:zip" -Dtransitive=false
+    mvn --quiet --batch-mode -Dstyle.color=never "$get:copy" "-Dartifact=$dist:$keycloak_version:zip" "-DoutputDirectory=$new"
+    unzip -q "$new/keycloak-quarkus-dist-$keycloak_version.zip" -d "$new"
+    "$new/keycloak-$keycloak_version/bin/kc.sh" build --db=dev-file --health-enabled=true \
+        --http-relative-path=/auth >/dev/null
+    touch "$new/keycloak-$keycloak_version/built"
+    # A build that was cut short, or another one of the same time, gives way.
+    rm --recursive --force "$keycloak"
+    mv "$new/keycloak-$keycloak_version" "$keycloak"
+    rm --recursive --force "$new"
+}
+
 lacking=()
 for package in "${packages[@]}"; do
     present "$package" || lacking+=("$package")
 done
 
 if [ "${#lacking[@]}" -eq 0 ]; then
-    echo "Servers: all that the tests need is installed."
+    echo "Servers: all packages that the tests need are installed."
 elif [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     apt-get update --quiet --quiet
     for i in "${!lacking[@]}"; do
@@ -43,4 +65,13 @@ elif [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     apt-get install --quiet --quiet --yes --no-install-recommends "${lacking[@]}"
 else
     echo "Servers: lacking ${lacking[*]}. To install: sudo make servers" >&2
+fi
+
+if [ -f "$keycloak/built" ]; then
+    echo "Servers: Keycloak $keycloak_version is there."
+elif present default-jre-headless && present maven && present unzip; then
+    echo "Servers: getting Keycloak $keycloak_version; a minute the first time."
+    get_keycloak
+else
+    echo "Servers: lacking Keycloak, which needs Java, Maven and unzip." >&2
 fi

@@ -46,7 +46,7 @@ def test_packages_are_imported_from_the_checkout_in_any_folder(
 def pytest_in(folder: Path, checkout: Path, test: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a test module of its own under the shared fixtures."""
     (folder / "tests").mkdir()
-    for shared in ("conftest.py", "postgres.py"):
+    for shared in ("conftest.py", "postgres.py", "keycloak.py"):
         shutil.copy(checkout / "tests" / shared, folder / "tests")
     shutil.copy(checkout / "pyproject.toml", folder)
     (folder / "tests" / "test_probe.py").write_text("import pytest\n" + test, encoding="utf-8")

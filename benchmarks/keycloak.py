@@ -1,0 +1,141 @@
+"""A Keycloak server of one's own: started on loopback in a new folder, killed and started again, then gone.
+
+It is Keycloak's own distribution, which `tests/servers.sh` fetches by Maven and builds once for this machine. Its
+database is a file in the folder, so that realms and keys outlive the process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from benchmarks.processes import free_port
+
+VERSION: Final = "26.4.0"
+LONGEST_START_S: Final = 180
+LONGEST_STOP_S: Final = 30
+#: Of the administrator of the realm `master`, who is made at the first start.
+ADMIN: Final = ("admin", "an administrator of tests only")
+_HEAP: Final = "-Xms128m -Xmx768m"
+
+
+def installed() -> Path | None:
+    """Return the folder of the distribution that was built for tests; None where it or Java is lacking."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "voltweave" / f"keycloak-{VERSION}"
+    return folder if (folder / "built").is_file() and shutil.which("java") else None
+
+
+class KeycloakServer:
+    """A server whose database and port outlive its process."""
+
+    def __init__(self, programs: Path, folder: Path, themes: Path | None = None) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._themes = themes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port, self._management = free_port(), free_port()
+
+    @property
+    def url(self) -> str:
+        """Return the URL that realms lie below, without a slash at the end."""
+        return f"http://127.0.0.1:{self._port}/auth"
+
+    def start(self) -> None:
+        """Start the process, unless it runs, and wait until it is ready.
+
+        Raises:
+            RuntimeError: it ended or did not get ready in time; the end of its log is in the message.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        name, password = ADMIN
+        environment = os.environ | {
+            "KC_BOOTSTRAP_ADMIN_USERNAME": name,
+            "KC_BOOTSTRAP_ADMIN_PASSWORD": password,
+            "JAVA_OPTS_KC_HEAP": _HEAP,
+        }
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "bin" / "kc.sh", "start", "--optimized", *self._options()],
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait(self._process)
+
+    def _options(self) -> list[str]:
+        options = {
+            "http-enabled": "true",
+            "http-host": "127.0.0.1",
+            "http-port": self._port,
+            "http-management-port": self._management,
+            "hostname": self.url,
+            "cache": "local",
+            "db-url": f"jdbc:h2:file:{self._folder / 'database'};NON_KEYWORDS=VALUE;AUTO_SERVER=FALSE",
+        }
+        if self._themes is not None:
+            options["spi-theme--folder--dir"] = self._themes
+        return [f"--{name}={value}" for name, value in options.items()]
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + LONGEST_START_S
+        while time.monotonic() < until and process.poll() is None:
+            try:
+                if httpx.get(f"http://127.0.0.1:{self._management}/auth/health/ready", timeout=5).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        told = (self._folder / "log").read_text(errors="replace")[-3000:]
+        self.kill()
+        raise RuntimeError(f"Keycloak did not get ready; its log ends:\n{told}")
+
+    def stop(self) -> None:
+        """Let the process end, unless it has."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # The script starts Java as a child of its own.
+        for each in (with_signal, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, each)
+                process.wait(LONGEST_STOP_S)
+                return
+            except ProcessLookupError:
+                process.wait(LONGEST_STOP_S)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+
+@contextmanager
+def keycloak(programs: Path, themes: Path | None = None) -> Iterator[KeycloakServer]:
+    """Give a running server; it is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="voltweave-keycloak-") as folder:
+        server = KeycloakServer(programs, Path(folder), themes)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
