@@ -12,7 +12,7 @@ from typing import Any
 
 from context_api.broker import Broker
 from context_api.storage.codec import decode
-from context_api.storage.port import Row, Tenant
+from context_api.storage.port import Tenant
 from ngsild.context import Terms
 from ngsild.entity import Entity
 from ngsild.expand import expand_attribute_name
@@ -22,7 +22,6 @@ from ngsild.problems import BadRequestData, InvalidRequest, TooComplexQuery, Too
 from ngsild.projection import MEMBERS, Projection, choose_datasets, parse_projection
 from ngsild.query import (
     ANY_TYPE,
-    EVERYTHING,
     EntityQuery,
     GeoQuery,
     HasType,
@@ -39,6 +38,7 @@ from ngsild.query import (
     parse_scope_q,
     parse_type_selection,
 )
+from ngsild.query.evaluate import seen
 from ngsild.query.types import has_type
 from ngsild.render import Format, Representation
 
@@ -253,26 +253,15 @@ class Found:
         return {reached.entity.id: reached.entity for reached in self.linked}
 
 
-async def retrieve_row(
-    broker: Broker, tenant: Tenant, entity_id: str, restriction: Restriction = EVERYTHING
-) -> Row | None:
-    """Return the stored row of an entity, None where a caller may see none."""
-    if restriction is EVERYTHING:
-        return await broker.store.retrieve(tenant, entity_id)
-    page = await broker.store.query(tenant, _named([entity_id]), restriction, 1, 0, False)
-    return page.rows[0] if page.rows else None
-
-
 async def retrieve_entity(
     broker: Broker,
     tenant: Tenant,
-    row: Row,
+    entity: Entity,
     types: HasType | None,
     view: View,
-    restriction: Restriction = EVERYTHING,
+    restriction: Restriction,
 ) -> Found | None:
-    """Retrieve Entity (clause 5.7.1) from its row; None where it has other types or none of the attributes."""
-    entity = _as_seen(decode(row), restriction)
+    """Retrieve Entity (clause 5.7.1) as the caller sees it, None where it has other types or none of the attributes."""
     if types is not None and not has_type(types, entity.types):
         return None
     wanted = _any_of(view)
@@ -284,20 +273,11 @@ async def retrieve_entity(
 
 async def _read_visible(broker: Broker, tenant: Tenant, ids: list[str], restriction: Restriction) -> list[Entity]:
     """Return those of the entities that a caller may see, as the caller may see them."""
-    if restriction is EVERYTHING:
-        return [e for e in await broker.store.read(tenant, ids) if e is not None]
-    page = await broker.store.query(tenant, _named(ids), restriction, len(ids), 0, False)
-    return [_as_seen(decode(row), restriction) for row in page.rows]
+    return _all_seen(filter(None, await broker.store.read(tenant, ids)), restriction, broker.now())
 
 
-def _named(ids: Iterable[str]) -> EntityQuery:
-    return EntityQuery(selectors=(Selector(ids=frozenset(ids)),))
-
-
-def _as_seen(entity: Entity, restriction: Restriction) -> Entity:
-    if restriction is EVERYTHING:
-        return entity
-    return replace(entity, attributes={k: v for k, v in entity.attributes.items() if not restriction.hides(k)})
+def _all_seen(entities: Iterable[Entity], restriction: Restriction, now: int) -> list[Entity]:
+    return [shown for entity in entities if (shown := seen(entity, restriction, now)) is not None]
 
 
 async def query_entities(
@@ -308,12 +288,12 @@ async def query_entities(
     limit: int,
     offset: int,
     count: bool,
-    restriction: Restriction = EVERYTHING,
+    restriction: Restriction,
 ) -> Found:
     """Query Entities (clause 5.7.2)."""
     # One more than asked for tells whether there is a next page.
     page = await broker.store.query(tenant, query, restriction, limit + 1 if limit else 0, offset, count)
-    entities = [_as_seen(decode(row), restriction) for row in page.rows[:limit]]
+    entities = _all_seen(map(decode, page.rows[:limit]), restriction, broker.now())
     links = await linked_entities(broker, tenant, entities, view, restriction)
     shown = [choose_datasets(e, view.datasets) for e in entities]
     return Found(shown, links, page.total, more=len(page.rows) > limit)
@@ -326,7 +306,7 @@ async def stream_entities(
     view: View,
     limit: int,
     offset: int,
-    restriction: Restriction = EVERYTHING,
+    restriction: Restriction,
 ) -> AsyncIterator[list[Entity]]:
     """Yield all that Query Entities finds (clause 5.7.2) piece by piece; a limit of -1 is none."""
     to_skip, left = offset, limit
@@ -338,7 +318,8 @@ async def stream_entities(
         taken = rows[skipped:] if left < 0 else rows[skipped : skipped + left]
         left -= len(taken) if left > 0 else 0
         if taken:
-            yield [choose_datasets(_as_seen(decode(row), restriction), view.datasets) for row in taken]
+            shown = _all_seen(map(decode, taken), restriction, broker.now())
+            yield [choose_datasets(entity, view.datasets) for entity in shown]
         if left == 0:
             return
 

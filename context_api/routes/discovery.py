@@ -14,10 +14,11 @@ from context_api.documented import NOT_FOUND, READ_ERRORS
 from context_api.negotiation import LINKED, RequestContext, accept, link_context, tenant_of
 from context_api.operation import Answer, Call, Operation
 from context_api.routes.reading import answer_with
+from context_api.security.access import access_of
 from context_api.storage.port import Tenant
 from ngsild.names import is_name
 from ngsild.problems import BadRequestData, ResourceNotFound
-from ngsild.query import EVERYTHING
+from ngsild.query import Restriction
 
 _TYPES = "/ngsi-ld/v1/types"
 _ATTRIBUTES = "/ngsi-ld/v1/attributes"
@@ -25,8 +26,8 @@ _ATTRIBUTES = "/ngsi-ld/v1/attributes"
 
 async def get_types(call: Call) -> Response:
     """Retrieve Available Entity Types, or details of them (clauses 5.7.5 and 5.7.6)."""
-    broker, media_type, context, tenant = await _begin(call)
-    found = await broker.store.types(tenant, EVERYTHING)
+    broker, media_type, context, tenant, read = await _begin(call)
+    found = await broker.store.types(tenant, read)
     value = (
         _details(found, context, "EntityType", "typeName", "attributeNames")
         if call.get("details")
@@ -41,9 +42,9 @@ async def get_types(call: Call) -> Response:
 
 async def get_type(call: Call) -> Response:
     """Retrieve Available Entity Type Information (clause 5.7.7)."""
-    broker, media_type, context, tenant = await _begin(call)
+    broker, media_type, context, tenant, read = await _begin(call)
     iri = _name(call, "type", context)
-    found = await broker.store.type_info(tenant, iri, EVERYTHING)
+    found = await broker.store.type_info(tenant, iri, read)
     if found is None:
         raise ResourceNotFound(f"{iri}: no entity has this type")
     compact = context.terms.compact
@@ -62,8 +63,8 @@ async def get_type(call: Call) -> Response:
 
 async def get_attributes(call: Call) -> Response:
     """Retrieve Available Attributes, or details of them (clauses 5.7.8 and 5.7.9)."""
-    broker, media_type, context, tenant = await _begin(call)
-    found = await broker.store.attributes(tenant, EVERYTHING)
+    broker, media_type, context, tenant, read = await _begin(call)
+    found = await broker.store.attributes(tenant, read)
     value = (
         _details(found, context, "Attribute", "attributeName", "typeNames")
         if call.get("details")
@@ -78,9 +79,9 @@ async def get_attributes(call: Call) -> Response:
 
 async def get_attribute(call: Call) -> Response:
     """Retrieve Available Attribute Information (clause 5.7.10)."""
-    broker, media_type, context, tenant = await _begin(call)
+    broker, media_type, context, tenant, read = await _begin(call)
     iri = _name(call, "attrId", context)
-    found = await broker.store.attribute_info(tenant, iri, EVERYTHING)
+    found = await broker.store.attribute_info(tenant, iri, read)
     if found is None:
         raise ResourceNotFound(f"{iri}: no entity has this attribute")
     value = {
@@ -94,11 +95,12 @@ async def get_attribute(call: Call) -> Response:
     return await answer_with(value, media_type, context, broker, call.request, {})
 
 
-async def _begin(call: Call) -> tuple[Broker, str, RequestContext, Tenant]:
+async def _begin(call: Call) -> tuple[Broker, str, RequestContext, Tenant, Restriction]:
     broker: Broker = call.state.broker
     media_type = accept(call.request, LINKED)
     context = await link_context(call.request, broker)
-    return broker, media_type, context, await tenant_of(call.request, broker)
+    tenant = await tenant_of(call.request, broker)
+    return broker, media_type, context, tenant, (await access_of(call, tenant)).read
 
 
 def _name(call: Call, variable: str, context: RequestContext) -> str:

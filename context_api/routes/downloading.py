@@ -12,13 +12,13 @@ from starlette.types import Receive, Scope, Send
 
 from context_api.answers import CONTEXT_LINK, NDJSON, dump
 from context_api.broker import Broker
-from context_api.consumption import View, read_query, read_view, stream_entities
+from context_api.consumption import read_query, read_view, stream_entities
 from context_api.negotiation import RequestContext, tenant_of
 from context_api.operation import Call
 from context_api.routes.reading import check_geometry_property, context_link, part_of
-from context_api.storage.port import Tenant
+from context_api.security.access import access_of
+from ngsild.entity import Entity
 from ngsild.problems import BadRequestData
-from ngsild.query import EVERYTHING, EntityQuery
 from ngsild.render import Renderer
 
 log = structlog.get_logger(__name__)
@@ -33,21 +33,20 @@ async def answer_in_lines(call: Call, broker: Broker, given: dict[str, Any], con
     query = read_query(given, context.terms, view)
     limit, offset, count = part_of(given, broker)
     tenant = await tenant_of(call.request, broker)
+    access = await access_of(call, tenant)
     headers = {"Link": CONTEXT_LINK.format(await context_link(context, broker, tenant))}
     if count:
-        page = await broker.store.query(tenant, query, EVERYTHING, 0, 0, True)
+        page = await broker.store.query(tenant, query, access.read, 0, 0, True)
         headers["NGSILD-Results-Count"] = str(page.total)
-    pieces = _pieces(broker, tenant, query, context, view, limit, offset)
+    found = stream_entities(broker, tenant, query, view, limit, offset, access.read)
+    pieces = _pieces(found, Renderer(context.terms, view.representation({})))
     # What fails at once, such as a query that takes too long, still has a status of its own.
     first = await anext(pieces, b"")
     return LinesAnswer(first, pieces, headers)
 
 
-async def _pieces(
-    broker: Broker, tenant: Tenant, query: EntityQuery, context: RequestContext, view: View, limit: int, offset: int
-) -> AsyncIterator[bytes]:
-    renderer = Renderer(context.terms, view.representation({}))
-    async for entities in stream_entities(broker, tenant, query, view, limit, offset):
+async def _pieces(found: AsyncIterator[list[Entity]], renderer: Renderer) -> AsyncIterator[bytes]:
+    async for entities in found:
         yield b"".join(dump(renderer.entity(entity)) + b"\n" for entity in entities)
 
 

@@ -21,7 +21,7 @@ from context_api.conditions import (
     stored_tag,
     tagged,
 )
-from context_api.consumption import query_entities, read_query, read_view, retrieve_entity, retrieve_row
+from context_api.consumption import query_entities, read_query, read_view, retrieve_entity
 from context_api.documented import (
     BAD_REQUEST,
     ENTITIES,
@@ -59,6 +59,8 @@ from context_api.routes.reading import (
     rendered,
     rendered_list,
 )
+from context_api.security.access import access_of
+from context_api.storage.codec import decode
 from ngsild.context import Terms
 from ngsild.expand import Nulls, expand_entity, expand_fragment
 from ngsild.language import parse_language
@@ -66,6 +68,7 @@ from ngsild.merge import MergeOptions
 from ngsild.names import entity_id
 from ngsild.problems import BadRequestData, ResourceNotFound
 from ngsild.query.ast import HasType
+from ngsild.query.evaluate import seen
 from ngsild.query.types import parse_type_selection
 
 BASE = "/ngsi-ld/v1/entities"
@@ -106,7 +109,8 @@ async def answer_query(
     query = read_query(given, context.terms, view)
     limit, offset, count = page_of(given, broker)
     tenant = await tenant_of(call.request, broker)
-    found = await query_entities(broker, tenant, query, view, limit, offset, count)
+    access = await access_of(call, tenant)
+    found = await query_entities(broker, tenant, query, view, limit, offset, count, access.read)
     public_url = broker.settings.server.public_url
     headers = paging_headers(call.request, media_type, limit, offset, found.more, found.total, public_url)
     if media_type in RDF:
@@ -136,18 +140,20 @@ async def get_entity(call: Call) -> Response:
     types = selected_types(call, context.terms)
     wanted = entity_id(call.path["entityId"], "entityId")
     tenant = await tenant_of(call.request, broker)
-    row = await retrieve_row(broker, tenant, wanted)
+    restriction = (await access_of(call, tenant)).read
+    row = await broker.store.retrieve(tenant, wanted)
     if row is None:
         raise not_found(wanted)
     headers: dict[str, str] = {}
-    if view.linking.join is None:
+    if view.linking.join is None and restriction.everything:
         tag = stored_tag(call, row, media_type, context)
         unchanged = not_modified(call, tag)
         if unchanged is not None:
             return unchanged
         headers["ETag"] = f'"{tag}"'
-    found = await retrieve_entity(broker, tenant, row, types, view)
-    if found is None:
+    entity = seen(decode(row), restriction, broker.now())
+    found = None if entity is None else await retrieve_entity(broker, tenant, entity, types, view, restriction)
+    if entity is None or found is None:
         raise not_found(wanted)
     if media_type in RDF:
         answer = await answer_as_graph(found, context, view, media_type, headers)
@@ -163,8 +169,9 @@ async def get_entity(call: Call) -> Response:
     response = await answer_with(body, media_type, context, broker, call.request, headers)
     if headers:
         return response
-    # What is joined changes without a new version of the entity, so the tag is made from the answer.
-    tag = answer_tag(response, row.version)
+    # What is joined changes without a new version of the entity, and what is hidden must not change the tag, so it is
+    # made from the answer.
+    tag = answer_tag(response, entity.version)
     return not_modified(call, tag) or tagged(response, tag)
 
 

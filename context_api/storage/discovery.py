@@ -14,6 +14,7 @@ from typing import NamedTuple
 from context_api.storage.port import AttributeInfo, Tenant, TypeInfo
 from ngsild.entity import Entity, instances
 from ngsild.query import Restriction
+from ngsild.query.evaluate import seen
 
 
 class Occurrence(NamedTuple):
@@ -53,12 +54,13 @@ class Discovery(ABC):
         return attribute_info_of(await self._visible(tenant, restriction), iri)
 
     async def _visible(self, tenant: Tenant, restriction: Restriction) -> list[Occurrence]:
-        return visible(await self.occurrences(tenant, restriction), restriction)
+        found = await self.occurrences(tenant, restriction)
+        return visible(found, restriction) if restriction.typed else found
 
 
-def count(counts: Counts, entities: Iterable[Entity]) -> None:
-    """Count the occurrences of these entities too."""
-    for entity in entities:
+def count(counts: Counts, entities: Iterable[Entity], restriction: Restriction, now: int) -> None:
+    """Count the occurrences of these entities too, as a caller sees them."""
+    for entity in filter(None, (seen(each, restriction, now) for each in entities)):
         types = tuple(sorted(entity.types))
         counts[types, "", ""] += 1
         for attribute, found in entity.attributes.items():
@@ -72,8 +74,14 @@ def counted_occurrences(counts: Counts) -> list[Occurrence]:
 
 
 def visible(occurrences: Iterable[Occurrence], restriction: Restriction) -> list[Occurrence]:
-    """Return occurrences less those of attributes that a caller may not read."""
-    return [o for o in occurrences if not o.attribute or not restriction.hides(o.attribute)]
+    """Return occurrences less those of what a caller may not see, whose restriction goes by types alone."""
+    return [o for o in occurrences if _is_visible(o, restriction.of_types(frozenset(o.types)))]
+
+
+def _is_visible(occurrence: Occurrence, restriction: Restriction) -> bool:
+    if not restriction.permissions or any(rule.whole for rule in restriction.prohibitions):
+        return False
+    return not occurrence.attribute or bool(restriction.shows(occurrence.attribute))
 
 
 def types_of(occurrences: Iterable[Occurrence]) -> dict[str, frozenset[str]]:

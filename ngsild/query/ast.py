@@ -101,6 +101,13 @@ class Or:
 
 
 @dataclass(frozen=True, slots=True)
+class Not:
+    """The entity does not meet the term; no query says so, but policies do."""
+
+    term: Node
+
+
+@dataclass(frozen=True, slots=True)
 class Exists:
     path: Path
 
@@ -146,6 +153,13 @@ class HasId:
 @dataclass(frozen=True, slots=True)
 class IdMatches:
     pattern: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedBy:
+    """The entity is owned by one of these principals; one without an owner is owned by none."""
+
+    owners: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +214,7 @@ class InDatasets:
 
 
 Leaf = Exists | Equal | Compare | Match
-Node = And | Or | Leaf | Linked | HasId | IdMatches | HasType | InScope | GeoQuery | InDatasets
+Node = And | Or | Not | Leaf | Linked | HasId | IdMatches | HasType | InScope | OwnedBy | GeoQuery | InDatasets
 
 
 def link_depth(node: Node) -> int:
@@ -210,7 +224,7 @@ def link_depth(node: Node) -> int:
             return max((link_depth(term) for term in node.terms), default=0)
         case Linked():
             return 1 + link_depth(node.term)
-        case InDatasets():
+        case InDatasets() | Not():
             return link_depth(node.term)
     return 0
 
@@ -220,7 +234,7 @@ def names_attribute(node: Node) -> bool:
     match node:
         case And() | Or():
             return any(names_attribute(term) for term in node.terms)
-        case InDatasets():
+        case InDatasets() | Not():
             return names_attribute(node.term)
         case Exists() | Equal() | Compare() | Match():
             return not node.path.is_entity_member

@@ -6,10 +6,14 @@ Subscriptions and policies use this evaluator, and the SQL of every database is 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
-from ngsild.entity import Entity
+import orjson
+
+from ngsild.entity import Attribute, Entity, Instance, attribute_of, instances, stamp_key
 from ngsild.names import parse_date, parse_date_time, parse_time
 from ngsild.query.ast import (
     And,
@@ -26,14 +30,16 @@ from ngsild.query.ast import (
     Match,
     Moment,
     Node,
+    Not,
     Number,
     Or,
+    OwnedBy,
     Range,
     Scalar,
     Text,
 )
 from ngsild.query.geo import relates, shape_of
-from ngsild.query.restriction import Restriction
+from ngsild.query.restriction import Restriction, Rule
 from ngsild.query.scope import scope_matches
 from ngsild.query.selection import EntityQuery
 from ngsild.query.target import Element, Kind, Target, View, expired, targets
@@ -52,27 +58,84 @@ _PARSE_MOMENT = {"DateTime": parse_date_time, "Date": parse_date, "Time": parse_
 
 def matches(query: EntityQuery, entity: Entity, restriction: Restriction, linked: LinkedEntity, now: int) -> bool:
     """Tell whether a query finds an entity; `linked` gives the entities that its relationships name."""
-    return readable(entity, restriction, linked, now) and holds(
-        query.condition(), entity, View(now, restriction), linked
+    return readable(entity, restriction, now) and holds(query.condition(), entity, View(now, restriction), linked)
+
+
+def readable(entity: Entity, restriction: Restriction, now: int) -> bool:
+    """Tell whether an entity is there for a caller: not expired, and no restriction hides it."""
+    return not expired(entity.expires_at, now) and seen(entity, restriction, now) is not None
+
+
+def seen(entity: Entity, restriction: Restriction, now: int) -> Entity | None:
+    """Return an entity as a caller sees it, None where it is not there.
+
+    Where something may be hidden, its version and the time of its last change are those of what is shown: else they
+    would tell of changes to what is not.
+    """
+    own = restriction.of_types(frozenset(entity.types))
+    if own.everything:
+        return entity
+    permissions = [rule for rule in own.permissions if _meets(entity, rule, now)]
+    prohibitions = [rule for rule in own.prohibitions if _meets(entity, rule, now)]
+    if not permissions or any(rule.whole for rule in prohibitions):
+        return None
+    if not prohibitions and own.total:
+        return entity
+    shown: dict[str, Attribute] = {}
+    for name, attribute in entity.attributes.items():
+        kept = [each for each in instances(attribute) if _shown(name, each, permissions, prohibitions)]
+        if kept:
+            shown[name] = attribute_of(kept)
+    return _as_if_all(entity, shown)
+
+
+def _meets(entity: Entity, rule: Rule, now: int) -> bool:
+    return rule.where is None or _holds(rule.where, entity, View(now), lambda _: None)
+
+
+def _shown(name: str, instance: Instance, permissions: Iterable[Rule], prohibitions: Iterable[Rule]) -> bool:
+    dataset = instance.get("datasetId", "@none")
+    if any(rule.covers(name, dataset) for rule in prohibitions):
+        return False
+    return any(rule.covers(name, dataset) for rule in permissions)
+
+
+def _as_if_all(entity: Entity, attributes: dict[str, Attribute]) -> Entity:
+    """Return an entity as if these were all its attributes."""
+    keys = {
+        stamp_key(name, instance.get("datasetId"))
+        for name, found in attributes.items()
+        for instance in instances(found)
+    }
+    stamps = {key: stamp for key, stamp in entity.stamps.items() if " ".join(key.split(" ")[:2]) in keys}
+    modified = max((stamp[1] for stamp in stamps.values()), default=entity.created_at)
+    what = [entity.types, entity.scope, entity.expires_at, attributes, stamps]
+    digest = blake2b(orjson.dumps(what, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+    return replace(
+        entity,
+        attributes=attributes,
+        stamps=stamps,
+        modified_at=max(modified, entity.created_at),
+        version=int.from_bytes(digest, "big") >> 1,
     )
 
 
-def readable(entity: Entity, restriction: Restriction, linked: LinkedEntity, now: int) -> bool:
-    """Tell whether an entity is there for a caller: not expired, and no restriction hides it."""
-    if expired(entity.expires_at, now):
-        return False
-    return restriction.row is None or holds(restriction.row, entity, View(now), linked)
-
-
 def holds(node: Node, entity: Entity, view: View, linked: LinkedEntity) -> bool:
-    """Tell whether an entity meets a node."""
+    """Tell whether an entity, as it is seen, meets a node."""
+    shown = seen(entity, view.restriction, view.now)
+    return shown is not None and _holds(node, shown, view, linked)
+
+
+def _holds(node: Node, entity: Entity, view: View, linked: LinkedEntity) -> bool:
     match node:
         case And():
-            return all(holds(term, entity, view, linked) for term in node.terms)
+            return all(_holds(term, entity, view, linked) for term in node.terms)
         case Or():
-            return any(holds(term, entity, view, linked) for term in node.terms)
+            return any(_holds(term, entity, view, linked) for term in node.terms)
+        case Not():
+            return not _holds(node.term, entity, view, linked)
         case InDatasets():
-            return holds(node.term, entity, view.in_datasets(node.datasets), linked)
+            return _holds(node.term, entity, view.in_datasets(node.datasets), linked)
         case Linked():
             return _linked(node, entity, view, linked)
         case Exists():
@@ -85,7 +148,7 @@ def holds(node: Node, entity: Entity, view: View, linked: LinkedEntity) -> bool:
     return _entity_holds(node, entity, view)
 
 
-def _entity_holds(node: HasId | IdMatches | HasType | InScope | GeoQuery, entity: Entity, view: View) -> bool:
+def _entity_holds(node: HasId | IdMatches | HasType | InScope | OwnedBy | GeoQuery, entity: Entity, view: View) -> bool:
     match node:
         case HasId():
             return entity.id in node.ids
@@ -93,6 +156,8 @@ def _entity_holds(node: HasId | IdMatches | HasType | InScope | GeoQuery, entity
             return node.pattern.found_in(entity.id)
         case HasType():
             return has_type(node, entity.types)
+        case OwnedBy():
+            return entity.owner in node.owners
         case InScope():
             return any(
                 all(any(scope_matches(pattern, scope) for scope in entity.scope) for pattern in group)
@@ -112,7 +177,7 @@ def _linked(node: Linked, entity: Entity, view: View, linked: LinkedEntity) -> b
         if (
             other is not None
             and (not node.types or not node.types.isdisjoint(other.types))
-            and readable(other, view.restriction, linked, view.now)
+            and not expired(other.expires_at, view.now)
             and holds(node.term, other, view, linked)
         ):
             return True

@@ -43,10 +43,11 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of an entity may be looked at: hidden attributes and expired or unselected instances are absent."""
+    """What of an entity may be looked at: expired or unselected instances are absent, and what a caller may not see."""
 
     now: int
     restriction: Restriction = EVERYTHING
+    """Of the caller; functions on one entity want it as it is seen (`evaluate.seen`)."""
     datasets: frozenset[str] | None = None
 
     def in_datasets(self, datasets: frozenset[str]) -> View:
@@ -54,8 +55,6 @@ class View:
 
     def first_level(self, entity: Entity, attribute: str) -> Iterator[tuple[Instance, str]]:
         """Yield the instances of an attribute with their stamp keys."""
-        if self.restriction.hides(attribute):
-            return
         for instance, key in self.below(entity.attributes, attribute, ""):
             if self.datasets is None or instance.get("datasetId", "@none") in self.datasets:
                 yield instance, key

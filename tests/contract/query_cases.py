@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from ngsild.query import (
     EntityQuery,
     Restriction,
     Selector,
+    matches,
     parse_geo,
     parse_order_by,
     parse_pattern,
@@ -20,7 +23,8 @@ from ngsild.query import (
     parse_scope_q,
     parse_type_selection,
 )
-from ngsild.query.ast import HasId
+from ngsild.query.ast import HasId, HasType, IdMatches, OwnedBy
+from ngsild.query.restriction import Rule
 
 CIM = "https://w3id.org/voltweave/cim#"
 NOW = 1_600_000_000_000_000
@@ -143,6 +147,7 @@ def entities(draw: st.DrawFn) -> list[Entity]:
             expires_at=draw(st.one_of(st.none(), st.none(), st.none(), expiries)),
             created_at=created,
             modified_at=created + draw(st.integers(0, 5)),
+            owner=draw(st.sampled_from([None, "https://issuer a", "https://issuer b"])),
         )
         stamped: bool = draw(st.booleans())
         if names and stamped:
@@ -300,16 +305,73 @@ def queries(draw: st.DrawFn) -> EntityQuery:
 
 @st.composite
 def restrictions(draw: st.DrawFn) -> Restriction:
-    if draw(st.integers(0, 3)):
+    if not draw(st.integers(0, 2)):
         return EVERYTHING
     seen["restriction"] += 1
-    return Restriction(
-        row=draw(
-            st.sampled_from(
-                [None, parse_q("a>0|b", TERMS), HasId(frozenset({"urn:ngsi-ld:T:1"})), parse_scope_q("/A/#")]
-            )
-            | st.just(parse_type_selection("Car", TERMS))
+    permissions = draw(st.lists(rules(), max_size=3))
+    return Restriction(tuple(permissions), tuple(draw(st.lists(rules(), max_size=2))))
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    wheres = [
+        None,
+        parse_q("a>0|b", TERMS),
+        parse_q('c~="x";b', TERMS),
+        HasId(frozenset({"urn:ngsi-ld:T:1"})),
+        parse_scope_q("/A/#"),
+        parse_scope_q("/+/B"),
+        parse_q("a==1", TERMS),
+        parse_geo("near;maxDistance==200000", "Point", "[1,1]", "location", TERMS),
+        OwnedBy(frozenset({"https://issuer a"})),
+        IdMatches(parse_pattern("[0-1]$", "idPattern")),
+    ]
+    return Rule(
+        types=draw(st.none() | st.sampled_from(["Car", "Home", "(Car;Home)", "(Car;Site),Home"]).map(_selection)),
+        where=draw(st.none() | st.sampled_from(wheres)),
+        attributes=draw(st.none() | st.frozensets(st.sampled_from([CIM + name for name in NAMES]))),
+        datasets=draw(
+            st.none() | st.none() | st.none() | st.sampled_from([frozenset({"@none"}), frozenset({"urn:d:1"})])
         ),
-        readable=draw(st.none() | st.just(frozenset({CIM + "a", CIM + "b"}))),
-        hidden=draw(st.sampled_from([frozenset(), frozenset({CIM + "a"})])),
     )
+
+
+def shown(entity: Entity, rights: Restriction) -> Entity | None:
+    """Return what the rules leave of an entity, said as plainly as can be."""
+
+    def concern(rules: Iterable[Rule]) -> list[Rule]:
+        return [
+            rule
+            for rule in rules
+            if (rule.types is None or any(group <= set(entity.types) for group in rule.types.any_of))
+            and (rule.where is None or matches(EntityQuery(q=rule.where), entity, EVERYTHING, lambda _: None, NOW))
+        ]
+
+    def names(rule: Rule, attribute: str, instance: Instance) -> bool:
+        of_attribute = rule.attributes is None or attribute in rule.attributes
+        return of_attribute and (rule.datasets is None or instance.get("datasetId", "@none") in rule.datasets)
+
+    permissions, prohibitions = concern(rights.permissions), concern(rights.prohibitions)
+    if not permissions or any(rule.attributes is None and rule.datasets is None for rule in prohibitions):
+        return None
+    left: dict[str, list[Instance]] = {}
+    for attribute, found in entity.attributes.items():
+        for instance in instances(found):
+            forbidden = any(names(rule, attribute, instance) for rule in prohibitions)
+            if not forbidden and any(names(rule, attribute, instance) for rule in permissions):
+                left.setdefault(attribute, []).append(instance)
+    of_types = rights.of_types(frozenset(entity.types))
+    modified = entity.modified_at
+    if not of_types.total:
+        keys = [stamp_key(a, each.get("datasetId")) for a, found in left.items() for each in found]
+        of_left = [
+            moment
+            for stamp, (_, moment) in entity.stamps.items()
+            if any(stamp == key or stamp.startswith(f"{key} ") for key in keys)
+        ]
+        modified = max([entity.created_at, *of_left])
+    return replace(entity, attributes={a: attribute_of(found) for a, found in left.items()}, modified_at=modified)
+
+
+def _selection(text: str) -> HasType:
+    return parse_type_selection(text, TERMS)

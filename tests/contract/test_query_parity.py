@@ -30,6 +30,7 @@ from tests.contract.query_cases import (
     queries,
     restrictions,
     seen,
+    shown,
     square,
 )
 from tests.contract.query_worlds import ALL, PostgresWorld, SqliteWorld, World, postgres_world, sqlite_world
@@ -52,12 +53,14 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def check(world: World, tenant: Tenant, found: list[Entity], query: EntityQuery, rights: Restriction) -> None:
+    left = {entity.id: what for entity in found if (what := shown(entity, rights)) is not None}
+    expected = [entity for entity in left.values() if matches(query, entity, EVERYTHING, left.get, NOW)]
     by_id = {entity.id: entity for entity in found}
-    expected = [entity for entity in found if matches(query, entity, rights, by_id.get, NOW)]
+    assert {e.id for e in found if matches(query, e, rights, by_id.get, NOW)} == {e.id for e in expected}
     ids = world.ids(tenant, query, rights, NOW)
     assert sorted(ids) == sorted(entity.id for entity in expected)
     if query.order is not None:
-        view = View(NOW, rights, query.datasets)
+        view = View(NOW, EVERYTHING, query.datasets)
         assert ids == [entity.id for entity in sort_entities(expected, query.order, view)]
     assert world.count(tenant, query, rights, NOW) == len(ids)
     assert world.ids(tenant, query, rights, NOW, limit=2, offset=1) == ids[1:3]

@@ -15,6 +15,7 @@ from ngsild.entity import Entity
 from ngsild.problems import TooComplexQuery
 from ngsild.query import EVERYTHING, HasType, Restriction
 from ngsild.query.ast import Equal, Number, Path
+from ngsild.query.restriction import Rule
 
 pytestmark = pytest.mark.anyio
 
@@ -88,16 +89,16 @@ async def test_what_expired_is_discovered_no_more(town: Any) -> None:
 
 
 async def test_hidden_attributes_are_absent(town: Any) -> None:
-    restriction = Restriction(hidden=frozenset({SOC}))
+    restriction = Restriction(prohibitions=(Rule(attributes=frozenset({SOC})),))
     assert await town.store.types(town.tenant, restriction) == {VEHICLE: {RANGE}, BUS: set(), BAY: {SITE}}
     assert await town.store.attribute_info(town.tenant, SOC, restriction) is None
     assert SOC not in (await town.store.type_info(town.tenant, VEHICLE, restriction)).attributes
-    readable = Restriction(readable=frozenset({SITE}))
+    readable = Restriction((Rule(attributes=frozenset({SITE})),))
     assert await town.store.attributes(town.tenant, readable) == {SITE: {BAY}}
 
 
 async def test_hidden_entities_are_absent(town: Any) -> None:
-    restriction = Restriction(row=HasType((frozenset({BUS}),)), hidden=frozenset({RANGE}))
+    restriction = Restriction((Rule(HasType((frozenset({BUS}),))),), (Rule(attributes=frozenset({RANGE})),))
     assert await town.store.types(town.tenant, restriction) == {VEHICLE: {SOC}, BUS: {SOC}}
     soc = AttributeInfo(SOC, 1, frozenset({"ListProperty"}), frozenset({VEHICLE, BUS}))
     assert await town.store.attribute_info(town.tenant, SOC, restriction) == soc
@@ -107,7 +108,7 @@ async def test_hidden_entities_are_absent(town: Any) -> None:
 async def test_many_visible_entities_are_counted(broker: Any) -> None:
     many = [broker.entity(f"{n}", {"soc": number(n)}, types=[BUS if n % 2 else BAY]) for n in range(900)]
     await broker.create(*many)
-    restriction = Restriction(row=HasType((frozenset({BUS}),)))
+    restriction = Restriction((Rule(HasType((frozenset({BUS}),))),))
     buses = TypeInfo(BUS, 450, {SOC: frozenset({"Property"})})
     assert await broker.store.type_info(broker.tenant, BUS, restriction) == buses
     assert await broker.store.types(broker.tenant, restriction) == {BUS: {SOC}}
@@ -121,7 +122,7 @@ async def test_counting_takes_no_longer_than_a_query_may(postgresql_database: An
         entity = Entity("urn:e:1", [BUS], {SOC: number(1)}, created_at=1)
         tenant = await store.tenant(None, create=False)
         await store.write(tenant, [Change(entity.id, None, entity, 1, "create")])
-        restriction = Restriction(row=Equal(Path(SOC), (Number(1),)))
+        restriction = Restriction((Rule(where=Equal(Path(SOC), (Number(1),))),))
         assert await store.types(tenant, restriction) == {BUS: {SOC}}
         await other.execute("BEGIN; LOCK TABLE value")
         with pytest.raises(TooComplexQuery):

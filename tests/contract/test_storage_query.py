@@ -13,6 +13,7 @@ from context_api.storage.port import Page
 from ngsild.problems import TooComplexQuery
 from ngsild.query import EVERYTHING, EntityQuery, HasType, Restriction, Selector
 from ngsild.query.ast import Exists, Or, Path
+from ngsild.query.restriction import Rule
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +46,7 @@ async def test_other_tenants_and_hidden_entities_are_not_found(broker: Any) -> N
     town = await broker.store.tenant("town", create=True)
     await broker.create(broker.entity("1"), broker.entity("2", types=[f"{CIM}Vehicle", f"{CIM}Bus"]))
     assert await broker.store.query(town, VEHICLES, EVERYTHING, 10, 0, True) == Page([], 0)
-    buses = Restriction(row=HasType((frozenset({f"{CIM}Bus"}),)))
+    buses = Restriction((Rule(HasType((frozenset({f"{CIM}Bus"}),))),))
     page = await broker.store.query(broker.tenant, VEHICLES, buses, 10, 0, True)
     assert (ids(page), page.total) == (["urn:ngsi-ld:Vehicle:test:2"], 1)
 

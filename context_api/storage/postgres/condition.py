@@ -94,7 +94,7 @@ class PostgresConditions(Conditions):
 
     def geo(self, query: GeoQuery, attr: int, view: View) -> Condition:
         rows = f"{self.geometries('e', attr)} g WHERE {self.near(query)} AND"
-        living = self.living("g", view)
+        living = self.living("g", attr, view)
         if not self.exact(query):
             return Condition(self.exists(f"{rows} {living}"), query)
         sql = self.exists(f"{rows} {living} AND {self.related(query)}")

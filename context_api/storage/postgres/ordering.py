@@ -53,6 +53,8 @@ def order_of(ordering: Ordering, conditions: Conditions, view: View) -> Order | 
         column = _COLUMNS.get(key.path.attribute)
         if ordering.collation is not None and column in (None, "e.id"):
             return None
+        if conditions.depends(key.path, view):
+            return None
         if column is not None:
             terms.append(f"{column} {_direction(key)}")
             continue
@@ -61,7 +63,7 @@ def order_of(ordering: Ordering, conditions: Conditions, view: View) -> Order | 
         attr = conditions.attribute(key.path, view)
         if attr is None:
             continue
-        joins.append(_place(f"o{n}", attr, key, conditions.alive(f"o{n}", view)))
+        joins.append(_place(f"o{n}", attr, key, conditions.alive(f"o{n}", attr, view)))
         terms.append(f"p{n}.rank {_direction(key)} NULLS LAST")
         terms += [f"p{n}.{held} {_direction(key)}" for held in _HELD]
         partial.append(f"coalesce(p{n}.rank = {_mark(key)}, FALSE)")

@@ -64,6 +64,11 @@ class Translation:
         self.unsure = unsure_if_any(condition for condition, _ in asked)
 
     @property
+    def restriction(self) -> Restriction:
+        """Return what of the caller's restriction concerns the matches."""
+        return self._terms.restriction
+
+    @property
     def empty(self) -> bool:
         """Tell whether no entity of the tenant can match."""
         return not self._terms.typesets
@@ -126,12 +131,12 @@ class Translation:
         """Return the walk over the numbers of an attribute from the first one on; it ends soon after so many."""
         alive, direction = self.conditions.alive, "DESC" if descending else "ASC"
         earlier = self.conditions.exists(
-            f"value w WHERE w.k = d.k AND w.attr = {attr} AND w.kind = {int(Kind.NUMBER)} AND {alive('w', view)}"
+            f"value w WHERE w.k = d.k AND w.attr = {attr} AND w.kind = {int(Kind.NUMBER)} AND {alive('w', attr, view)}"
             f" AND (w.num, w.dataset, w.seq) {'>' if descending else '<'} (d.num, d.dataset, d.seq)"
         )
         rows = [
             f"SELECT d.num AS place, d.k FROM value d WHERE {types} AND d.attr = {attr} AND d.num IS NOT NULL"
-            f" AND d.kind = {int(Kind.NUMBER)} AND {alive('d', view)}"
+            f" AND d.kind = {int(Kind.NUMBER)} AND {alive('d', attr, view)}"
             for types in self._each_typeset("d")
         ]
         order = f"place {direction}, k {direction}"
@@ -189,12 +194,12 @@ class Translation:
         attr, predicate, view = driver.attr, driver.predicate, driver.term.view
         column, alive = predicate.column, self.conditions.alive
         earlier = self.conditions.exists(
-            f"value w WHERE w.k = d.k AND w.attr = {attr} AND {predicate.on('w')} AND {alive('w', view)}"
+            f"value w WHERE w.k = d.k AND w.attr = {attr} AND {predicate.on('w')} AND {alive('w', attr, view)}"
             f" AND (w.{column}, w.dataset, w.seq) < (d.{column}, d.dataset, d.seq)"
         )
         walks = [
             f"SELECT d.{column} AS place, d.k FROM value d WHERE {types} AND d.attr = {attr}"
-            f" AND {predicate.on('d')} AND {alive('d', view)} AND NOT {earlier}"
+            f" AND {predicate.on('d')} AND {alive('d', attr, view)} AND NOT {earlier}"
             for types in self._each_typeset("d")
         ]
         # PostgreSQL does not merge walks by a column that is the same in all of them.
@@ -216,7 +221,11 @@ class Translation:
 
     def _hit(self, row: str, driver: ByGeometry) -> str:
         conditions, query = self.conditions, driver.query
-        terms = [f"{row}.attr = {driver.attr}", conditions.near(query, row), conditions.living(row, driver.term.view)]
+        terms = [
+            f"{row}.attr = {driver.attr}",
+            conditions.near(query, row),
+            conditions.living(row, driver.attr, driver.term.view),
+        ]
         if conditions.exact(query):
             terms.append(conditions.related(query, row))
         return " AND ".join(terms)

@@ -23,6 +23,7 @@ from context_api.storage.postgres.reads import row_of
 from context_api.storage.translation.condition import FALSE, TRUE
 from context_api.storage.translation.driver import ByTypes
 from ngsild.query import EntityQuery, Restriction
+from ngsild.query.evaluate import seen
 from ngsild.query.order import Ordering, sort_key
 from ngsild.query.target import View
 
@@ -52,7 +53,7 @@ class Search:
         """Return the search for a query, None where nothing of the tenant can match."""
         prepared = await prepare(con, names, tenant, query, restriction)
         translation = Translation(query, restriction, prepared, tenant, now)
-        view = View(now, restriction)
+        view = View(now, translation.restriction)
         if query.datasets is not None:
             view = view.in_datasets(query.datasets)
         return None if translation.empty else cls(con, tenant, translation, view)
@@ -128,7 +129,8 @@ class Search:
         key = ordering.keys[0]
         alone = len(ordering.keys) == 1 and key.path.is_attribute and not key.by_distance and ordering.collation is None
         attr = self._translation.conditions.attribute(key.path, self._order_view) if alone else None
-        if attr is None or not (self.by_sql and self.by_type):
+        hidden = attr is None or self._translation.conditions.depends(key.path, self._order_view)
+        if attr is None or hidden or not (self.by_sql and self.by_type):
             return []
         if key.descending and (await self._fetch(self._translation.has_but_numbers(attr)))[0][0]:
             return []
@@ -145,15 +147,17 @@ class Search:
                 return [k for k, _ in found]
         best: list[tuple[Any, UUID]] = []
         async for chunk in self.matches():
-            best += [
-                (sort_key(decode(row_of(record[:_UNSURE])), ordering, self._order_view), record[KEY])
-                for record in chunk
-            ]
+            best += [(self._sort_key(record, ordering), record[KEY]) for record in chunk]
             if most is not None and len(best) > 2 * most + _CHUNK:
                 best.sort()
                 del best[most:]
         best.sort()
         return [k for _, k in best[:most]]
+
+    def _sort_key(self, record: Record, ordering: Ordering) -> tuple[Any, ...]:
+        view = self._order_view
+        entity = decode(row_of(record[:_UNSURE]))
+        return sort_key(seen(entity, view.restriction, view.now) or entity, ordering, view)
 
     async def _with_keys(self, keys: Sequence[UUID]) -> list[Record]:
         columns = self._columns(True)

@@ -193,13 +193,14 @@ class PostgresStore(Discovery):
     async def occurrences(self, tenant: Tenant, restriction: Restriction) -> list[Occurrence]:
         """Return the occurrences of those entities that a caller may see, less what has expired."""
         # The sums know no time.
-        await self.expire(time.time_ns() // 1000)
+        now = time.time_ns() // 1000
+        await self.expire(now)
         async with self._querying.connection() as con:
-            if restriction.row is None:
+            if restriction.typed:
                 return await stored_occurrences(con, tenant)
             counts: Counts = Counter()
             time_limit = self._settings.query_time_limit
             async with limited(time_limit):
                 async for entities in Reading(con, self._names, tenant, restriction, time_limit).entities():
-                    count(counts, entities)
+                    count(counts, entities, restriction, now)
             return counted_occurrences(counts)

@@ -51,10 +51,10 @@ class SqliteConditions(Conditions):
         return self.functions.scope_matches(pattern, "s.scope")
 
     def geo(self, query: GeoQuery, attr: int, view: View) -> Condition:
-        found = f"g.k = e.k AND g.attr = {attr} AND {self.geometry_predicate(query, view)}"
+        found = f"g.k = e.k AND g.attr = {attr} AND {self.geometry_predicate(query, attr, view)}"
         return Condition(self.exists(f"geometry g CROSS JOIN geometry_box b ON b.id = g.id WHERE {found}"))
 
-    def geometry_predicate(self, query: GeoQuery, view: View) -> str:
+    def geometry_predicate(self, query: GeoQuery, attr: int, view: View) -> str:
         """Return SQL over rows `g` of `geometry` and `b` of `geometry_box`."""
         box = search_box(query)
         near = TRUE
@@ -64,19 +64,19 @@ class SqliteConditions(Conditions):
                 f" AND b.min_y <= {self.bind(box.max_y)} AND b.max_y >= {self.bind(box.min_y)}"
             )
         related = self.functions.relates(query, "g.geojson")
-        return f"{near} AND CASE WHEN {self.living('g', view)} THEN {related} ELSE 0 END"
+        return f"{near} AND CASE WHEN {self.living('g', attr, view)} THEN {related} ELSE 0 END"
 
     def place(self, key: OrderKey, ordering: Ordering, view: View) -> str:
         """Return SQL for the place of row e under a key: from index rows, where they hold the whole value."""
         whole = self.functions.place(key, ordering, view)
         attr = self.attribute(key.path, view) if key.path.is_attribute and not key.by_distance else None
-        if attr is None:
+        if attr is None or self.depends(key.path, view):
             return whole
         row = self.row()
         first = "max" if key.descending else "min"
         indexed = (
             f"(SELECT {first}({self.functions.row_place(key, ordering, row)}) FROM value {row}"
-            f" WHERE {row}.k = e.k AND {row}.attr = {attr} AND {self.alive(row, view)})"
+            f" WHERE {row}.k = e.k AND {row}.attr = {attr} AND {self.alive(row, attr, view)})"
         )
         partial = self.some(key.path, view, kind_in([Kind.LONG_STRING, Kind.LONG_URI, Kind.UNINDEXED]))
         return f"CASE WHEN {partial} THEN {whole} ELSE {indexed} END"

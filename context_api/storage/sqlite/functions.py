@@ -11,7 +11,7 @@ from context_api.storage.index_rows import MEMBER, Kind
 from context_api.storage.port import Row
 from ngsild.entity import Entity
 from ngsild.query.ast import GeoQuery, Node, ScopePattern
-from ngsild.query.evaluate import LinkedEntity, holds
+from ngsild.query.evaluate import LinkedEntity, holds, seen
 from ngsild.query.geo import relates, shape_of_text
 from ngsild.query.order import ARRAY_PLACE, Ordering, OrderKey, element_place, sort_place
 from ngsild.query.pattern import Pattern
@@ -95,7 +95,8 @@ class Functions:
 
     def _place(self, n: int, *columns: Any) -> bytes | None:
         key, ordering, view = self._asked[n]
-        return sort_place(self._entity(columns), key, ordering, view)
+        entity = seen(self._entity(columns), view.restriction, view.now)
+        return None if entity is None else sort_place(entity, key, ordering, view)
 
     def _row_place(self, n: int, kind: int, num: float | None, txt: str | None) -> bytes:
         descending, tag = self._asked[n]

@@ -69,8 +69,8 @@ def compile_count(query: EntityQuery, restriction: Restriction, lookup: Lookup, 
 class _Compiler:
     def __init__(self, query: EntityQuery, restriction: Restriction, lookup: Lookup, now: int) -> None:
         self._query = query
-        self._view = View(now, restriction)
         self._terms = Terms.of(query, restriction, lookup.typesets, now)
+        self._view = View(now, self._terms.restriction)
         self._functions = Functions(lookup.linked)
         self._conditions = SqliteConditions(lookup, self._functions, now, self._terms.typesets)
 
@@ -114,10 +114,11 @@ class _Compiler:
     def _place(self, key: OrderKey, ordering: Ordering) -> str:
         direction = "DESC" if key.descending else "ASC"
         column = _ORDER_COLUMNS.get(key.path.attribute)
-        if column is not None and (ordering.collation is None or column != "e.id"):
-            return f"{column} {direction}"
         datasets = self._query.datasets
         view = self._view if datasets is None else self._view.in_datasets(datasets)
+        held = column is not None and not self._conditions.depends(key.path, view)
+        if held and (ordering.collation is None or column != "e.id"):
+            return f"{column} {direction}"
         place = self._conditions.place(key, ordering, view)
         return f"{place} {direction} NULLS LAST"
 
@@ -129,7 +130,7 @@ class _Compiler:
             case ByValue():
                 return self._by_value(driver)
             case ByGeometry():
-                related = conditions.geometry_predicate(driver.query, driver.term.view)
+                related = conditions.geometry_predicate(driver.query, driver.attr, driver.term.view)
                 return self._by_key(
                     f"SELECT g.k FROM geometry_box b CROSS JOIN geometry g ON g.id = b.id"
                     f" WHERE g.tenant = :tenant AND g.attr = {driver.attr} AND {related}"
@@ -151,11 +152,11 @@ class _Compiler:
         source = f"value d INDEXED BY value_by_{column} CROSS JOIN entity e ON e.k = d.k"
         earlier = self._conditions.exists(
             f"value w WHERE w.k = d.k AND w.attr = {attr} AND {predicate.on('w')}"
-            f" AND {self._conditions.alive('w', view)}"
+            f" AND {self._conditions.alive('w', attr, view)}"
             f" AND (w.{column}, w.dataset, w.seq) < (d.{column}, d.dataset, d.seq)"
         )
         where = (
             f"d.tenant = :tenant AND d.attr = {attr} AND {self._conditions.of_types('d')} AND {predicate.on('d')}"
-            f" AND {self._conditions.alive('d', view)} AND NOT {earlier}"
+            f" AND {self._conditions.alive('d', attr, view)} AND NOT {earlier}"
         )
         return _Walk(source, where, f"d.{column}, d.k")

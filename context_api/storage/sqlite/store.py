@@ -179,11 +179,14 @@ class SqliteStore(Discovery):
     async def occurrences(self, tenant: Tenant, restriction: Restriction) -> list[Occurrence]:
         """Return the occurrences of those entities that a caller may see, less what has expired."""
         # The sums know no time.
-        await self.expire(time.time_ns() // 1000)
-        if restriction.row is None:
+        now = time.time_ns() // 1000
+        await self.expire(now)
+        if restriction.typed:
             return await self._readers.run(partial(stored_occurrences, tenant=tenant))
         counts: Counts = Counter()
-        await self._readers.run(lambda con: count(counts, Reading(con, self._names, tenant, restriction).entities()))
+        await self._readers.run(
+            lambda con: count(counts, Reading(con, self._names, tenant, restriction).entities(), restriction, now)
+        )
         return counted_occurrences(counts)
 
     def _read_only(self) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from context_api.storage.index_rows import Kind
 from context_api.storage.tables import RESERVED_NAME
@@ -33,10 +33,13 @@ from ngsild.query.ast import (
     Match,
     Moment,
     Node,
+    Not,
     Or,
+    OwnedBy,
     Path,
     ScopePattern,
 )
+from ngsild.query.restriction import EVERYTHING
 from ngsild.query.target import View
 
 TRUE = "TRUE"
@@ -71,6 +74,15 @@ class Condition:
     """SQL for "the residual must be asked", of rows for which `sql` holds: any other row meets the condition."""
 
 
+class _Sight(NamedTuple):
+    """Where an attribute is shown to a caller."""
+
+    shown: frozenset[int]
+    """In all entities with these sets of types."""
+    depends: bool
+    """In some with other sets of types, which only the document can tell."""
+
+
 class Conditions(ABC):
     """Translates nodes for one statement, whose parameters gather here."""
 
@@ -85,6 +97,8 @@ class Conditions(ABC):
         self.typesets = typesets
         """Every type set that a match may have."""
         self._rows = 0
+        self._sights: dict[str, _Sight] = {}
+        self._shown_in: dict[int, frozenset[int]] = {}
 
     @abstractmethod
     def bind(self, value: Any) -> str:
@@ -124,30 +138,54 @@ class Conditions(ABC):
             case And():
                 return all_of([self.condition(term, view) for term in node.terms])
             case Or():
-                return self.either(node, [(self.condition(term, view), term) for term in node.terms], view)
+                return self._either(node, view)
+            case Not():
+                return _negated(self.condition(node.term, view), node)
             case InDatasets():
                 inner = self.condition(node.term, view.in_datasets(node.datasets))
                 return replace(inner, residual=inner.residual and InDatasets(node.datasets, inner.residual))
-            case Linked():
-                kinds = [Kind.URI, Kind.LONG_URI, Kind.UNINDEXED]
-                return Condition(self.some(Path(node.relationship), view, kind_in(kinds, True)), node)
-            case Exists() | Equal() | Compare() | Match():
-                return self._leaf(node, view)
-            case GeoQuery():
-                attr = self.attribute(Path(node.attribute), view)
-                return Condition(FALSE) if attr is None else self.geo(node, attr, view)
+            case Linked() | Exists() | Equal() | Compare() | Match() | GeoQuery():
+                return self._of_attribute(node, view)
             case IdMatches():
                 found = self.pattern(node, "e.id")
                 return Condition(TRUE, node) if found is None else Condition(found)
         return Condition(self._entity(node))
 
     def attribute(self, path: Path, view: View) -> int | None:
-        """Return the number of a path's attribute, None where it is hidden or was never stored."""
-        return None if view.restriction.hides(path.attribute) else self.lookup.name(path.attribute)
+        """Return the number of a path's attribute, None where it is hidden from all matches or was never stored."""
+        if path.is_entity_member:
+            return self.lookup.name(path.attribute)
+        sight = self._sight(path.attribute, view)
+        if not (sight.shown or sight.depends):
+            return None
+        attr = self.lookup.name(path.attribute)
+        if attr is not None and sight.shown != self.typesets:
+            self._shown_in[attr] = sight.shown
+        return attr
 
-    def alive(self, row: str, view: View) -> str:
-        """Return SQL for "the attribute instance may be looked at"."""
+    def depends(self, path: Path, view: View) -> bool:
+        """Tell whether more than the types decides if a path of an entity is shown: then only the document can tell."""
+        if path.attribute == "modifiedAt":
+            # That of what is shown is not that of the entity.
+            restriction = view.restriction
+            return not all(restriction.of_types(self.lookup.typesets[n]).total for n in self.typesets)
+        return not path.is_entity_member and self._sight(path.attribute, view).depends
+
+    def _sight(self, attribute: str, view: View) -> _Sight:
+        if view.restriction.everything:
+            return _Sight(self.typesets, False)
+        found = self._sights.get(attribute)
+        if found is None:
+            shows = {n: view.restriction.of_types(self.lookup.typesets[n]).shows(attribute) for n in self.typesets}
+            shown = frozenset(n for n, shown in shows.items() if shown)
+            found = self._sights[attribute] = _Sight(shown, None in shows.values())
+        return found
+
+    def alive(self, row: str, attr: int, view: View) -> str:
+        """Return SQL for "the instance of the attribute may be looked at"."""
         sql = f"({row}.expires_at IS NULL OR {row}.expires_at > {self.now})"
+        if attr in self._shown_in and not view.restriction.everything:
+            sql += f" AND {row}.typeset IN ({numbers(self._shown_in[attr]) or -1})"
         if view.datasets is None:
             return sql
         found = (RESERVED_NAME if iri == "@none" else self.lookup.name(iri) for iri in view.datasets)
@@ -176,18 +214,18 @@ class Conditions(ABC):
         row = self.row()
         return self.exists(
             f"value {row} WHERE {row}.k = e.k AND {row}.attr = {attr}"
-            f" AND {wanted.format(v=row)} AND {self.alive(row, view)}"
+            f" AND {wanted.format(v=row)} AND {self.alive(row, attr, view)}"
         )
 
     def exists(self, rows: str) -> str:
         return f"EXISTS (SELECT 1 FROM {rows}{self.FENCE})"
 
-    def living(self, geometry: str, view: View) -> str:
+    def living(self, geometry: str, attr: int, view: View) -> str:
         """Return SQL for "the instance of this row of a geometry may be looked at"."""
         row = self.row()
         return self.exists(
             f"value {row} WHERE {row}.k = {geometry}.k AND {row}.attr = {geometry}.attr"
-            f" AND {row}.dataset = {geometry}.dataset AND {row}.seq = 0 AND {self.alive(row, view)}"
+            f" AND {row}.dataset = {geometry}.dataset AND {row}.seq = 0 AND {self.alive(row, attr, view)}"
         )
 
     def scope_predicate(self, pattern: ScopePattern) -> str:
@@ -220,6 +258,27 @@ class Conditions(ABC):
             for start in ("/", "")
             if pattern.subtree
         ]
+
+    def _either(self, node: Or, view: View) -> Condition:
+        found = [(condition, term) for term in node.terms if (condition := self.condition(term, view)).sql != FALSE]
+        if any(condition == Condition(TRUE) for condition, _ in found):
+            return Condition(TRUE)
+        if not found:
+            return Condition(FALSE)
+        return found[0][0] if len(found) == 1 else self.either(node, found, view)
+
+    def _of_attribute(self, node: Linked | Leaf | GeoQuery, view: View) -> Condition:
+        path = node.path if isinstance(node, Exists | Equal | Compare | Match) else _path(node)
+        if self.depends(path, view):
+            # Whoever sees everything finds more.
+            return Condition(self._of_attribute(node, replace(view, restriction=EVERYTHING)).sql, node)
+        if isinstance(node, Linked):
+            kinds = [Kind.URI, Kind.LONG_URI, Kind.UNINDEXED]
+            return Condition(self.some(path, view, kind_in(kinds, True)), node)
+        if isinstance(node, GeoQuery):
+            attr = self.attribute(path, view)
+            return Condition(FALSE) if attr is None else self.geo(node, attr, view)
+        return self._leaf(node, view)
 
     def _leaf(self, node: Leaf, view: View) -> Condition:
         path = node.path
@@ -277,12 +336,17 @@ class Conditions(ABC):
             return Condition(f"{_TIMES[name]} {node.operator} {self.bind(node.value.value)}")
         return Condition(TRUE, node)
 
-    def _entity(self, node: HasId | HasType | InScope) -> str:
+    def _entity(self, node: HasId | HasType | OwnedBy | InScope) -> str:
         match node:
             case HasId():
                 return self.keys(node.ids)
+            case OwnedBy():
+                return f"e.owner IN ({','.join(map(self.bind, sorted(node.owners))) or 'NULL'})"
             case HasType():
-                return f"e.typeset IN ({numbers(having(node, self.lookup.typesets)) or -1})"
+                found = having(node, self.lookup.typesets) & self.typesets
+                if found == self.typesets:
+                    return TRUE
+                return f"e.typeset IN ({numbers(found)})" if found else FALSE
             case InScope():
                 groups = [[self._in_scope(pattern) for pattern in group] for group in node.any_of]
                 return any_of([" AND ".join(group) for group in groups])
@@ -293,12 +357,26 @@ class Conditions(ABC):
 
 def all_of(conditions: Sequence[Condition]) -> Condition:
     """Return the conjunction; the document is asked once for all that it must answer."""
+    if any(c.sql == FALSE for c in conditions):
+        return Condition(FALSE)
     sql = " AND ".join(c.sql for c in conditions if c.sql != TRUE) or TRUE
     asked = [c for c in conditions if c.residual is not None]
     residuals = tuple(c.residual for c in asked if c.residual is not None)
     if len(residuals) > 1:
         return Condition(sql, And(residuals), unsure_if_any(asked))
     return Condition(sql, *((residuals[0], asked[0].unsure) if residuals else ()))
+
+
+def _negated(inner: Condition, node: Not) -> Condition:
+    if inner.sql == FALSE:
+        return Condition(TRUE)
+    if inner.residual is not None:
+        return Condition(TRUE, node)
+    return Condition(FALSE if inner.sql == TRUE else f"({inner.sql}) IS NOT TRUE")
+
+
+def _path(node: Linked | GeoQuery) -> Path:
+    return Path(node.relationship if isinstance(node, Linked) else node.attribute)
 
 
 def unsure_if_any(conditions: Iterable[Condition]) -> str:

@@ -77,7 +77,7 @@ def _by_value(term: Term, conditions: Conditions) -> ByValue | None:
     if isinstance(node, Equal) and (node.negated or len(node.values) > 1 or isinstance(node.values[0], Boolean)):
         return None
     attr = conditions.attribute(node.path, term.view)
-    if attr is None or conditions.unindexed(attr):
+    if attr is None or conditions.depends(node.path, term.view) or conditions.unindexed(attr):
         return None
     (predicate,) = conditions.predicates(node)
     return ByValue(attr, predicate, term) if predicate.exact else None
@@ -87,8 +87,9 @@ def _by_geometry(term: Term, conditions: Conditions) -> ByGeometry | None:
     node = term.node
     if not isinstance(node, GeoQuery) or search_box(node) is None:
         return None
-    attr = conditions.attribute(Path(node.attribute), term.view)
-    return None if attr is None else ByGeometry(attr, node, term)
+    path = Path(node.attribute)
+    attr = conditions.attribute(path, term.view)
+    return None if attr is None or conditions.depends(path, term.view) else ByGeometry(attr, node, term)
 
 
 def _by_scope(term: Term) -> ByScope | None:

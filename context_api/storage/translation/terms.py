@@ -18,6 +18,7 @@ from ngsild.query.ast import (
     Linked,
     Match,
     Node,
+    Not,
     Or,
 )
 from ngsild.query.target import View
@@ -41,15 +42,19 @@ class Terms:
     typesets: frozenset[int]
     ids: frozenset[str] | None
     """None where a match may have any id."""
+    restriction: Restriction
+    """What of the caller's restriction concerns such matches."""
 
     @classmethod
     def of(cls, query: EntityQuery, restriction: Restriction, typesets: Typesets, now: int) -> Terms:
         """Return the terms of a query and of the predicate that restricts the caller, which sees every attribute."""
-        found = list(_conjunction(query.condition(), View(now, restriction)))
-        if restriction.row is not None:
-            found += _conjunction(restriction.row, View(now))
+        condition = query.condition()
+        narrowed = restriction.among(frozenset(typesets[n] for n in _typesets(condition, typesets)))
+        found = list(_conjunction(condition, View(now, narrowed)))
+        if narrowed.row is not None:
+            found += _conjunction(narrowed.row, View(now))
         whole = And(tuple(term.node for term in found))
-        return cls(tuple(found), _typesets(whole, typesets), _ids(whole))
+        return cls(tuple(found), _typesets(whole, typesets), _ids(whole), narrowed)
 
     def left(self, used: Term | None) -> list[Term]:
         """Return the terms to be checked beside the one that the driver fulfils; type sets are checked anyway."""
@@ -90,7 +95,7 @@ def _nodes(condition: Node, restriction: Restriction) -> Iterator[Node]:
         yield node
         if isinstance(node, And | Or):
             waiting += node.terms
-        elif isinstance(node, InDatasets):
+        elif isinstance(node, InDatasets | Not):
             waiting.append(node.term)
 
 
@@ -130,6 +135,8 @@ def _typesets(node: Node, typesets: Typesets) -> frozenset[int]:
             return _typesets(node.term, typesets)
         case HasType():
             return frozenset(having(node, typesets))
+        case Not(term=HasType() as excluded):
+            return frozenset(typesets.keys() - having(excluded, typesets))
     return frozenset(typesets)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ngsild.entity import Entity
 from ngsild.problems import BadRequestData, TooComplexQuery
 from ngsild.query import EVERYTHING, EntityQuery, Restriction, link_depth, matches, names_attribute, parse_q
+from ngsild.query.restriction import Rule
 
 CIM = "https://w3id.org/voltweave/cim#"
 
@@ -191,14 +192,16 @@ def test_linked_entities() -> None:
     assert not finds('owner{Home,Bus:name}=="Ada"', car, person)
     assert finds("owner{lives{size}}>70", car, person, home)
     assert not finds("owner{lives{size}}>70", car, person)
-    assert not finds("owner{name}", car, person, restriction=Restriction(hidden=frozenset({CIM + "name"})))
+    assert not finds(
+        "owner{name}", car, person, restriction=Restriction(prohibitions=(Rule(attributes=frozenset({CIM + "name"})),))
+    )
 
 
 def test_hidden_attributes_are_absent() -> None:
-    secret = Restriction(hidden=frozenset({CIM + "speed"}))
+    secret = Restriction(prohibitions=(Rule(attributes=frozenset({CIM + "speed"})),))
     assert not finds("speed", entity(speed=prop(5)), restriction=secret)
     assert not finds("speed!=7", entity(speed=prop(5)), restriction=secret)
-    only = Restriction(readable=frozenset({CIM + "speed"}))
+    only = Restriction((Rule(attributes=frozenset({CIM + "speed"})),))
     assert finds("speed", entity(speed=prop(5)), restriction=only)
     assert not finds("other", entity(other=prop(5)), restriction=only)
 

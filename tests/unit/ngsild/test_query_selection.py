@@ -22,6 +22,7 @@ from ngsild.query import (
     parse_type_selection,
 )
 from ngsild.query.order import sort_entities
+from ngsild.query.restriction import Rule
 from ngsild.query.target import View
 
 CIM = "https://w3id.org/voltweave/cim#"
@@ -227,6 +228,6 @@ def test_datasets_narrow_q_but_not_attrs() -> None:
 
 def test_restrictions_and_expiry_hide_entities() -> None:
     car = Entity("urn:e:1", [CIM + "Car"], {})
-    assert not finds(EntityQuery(), car, Restriction(row=parse_type_selection("Home", TERMS)))
-    assert finds(EntityQuery(), car, Restriction(row=parse_type_selection("Car", TERMS)))
+    assert not finds(EntityQuery(), car, Restriction((Rule(parse_type_selection("Home", TERMS)),)))
+    assert finds(EntityQuery(), car, Restriction((Rule(parse_type_selection("Car", TERMS)),)))
     assert not finds(EntityQuery(), Entity("urn:e:1", [CIM + "Car"], {}, expires_at="1969-01-01T00:00:00Z"))
