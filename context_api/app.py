@@ -36,6 +36,7 @@ from context_api.routes import (
     health,
     issues,
     jsonld_contexts,
+    login,
     metrics,
     model,
     quarantine,
@@ -44,6 +45,7 @@ from context_api.routes import (
 from context_api.routes.documentation import documentation
 from context_api.security.authentication import Authenticate, authentication, local_user
 from context_api.security.issuers import Issuers
+from context_api.security.login import Login
 from context_api.security.tokens import Tokens
 from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
@@ -86,6 +88,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     issuers = Issuers(settings.security)
     broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined, issuers)
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]
+    if settings.login.login_token_url is not None and _has_role(settings, "api"):
+        found += login.OPERATIONS
     found += documentation(found)
     app = FastAPI(
         title="Voltweave",
@@ -96,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.broker = broker
+    app.state.login = Login(settings.login) if settings.login.login_token_url is not None else None
     app.router.redirect_slashes = False
     app.router.routes[:0] = routes(found)
     app.openapi = lambda: describe(app, found)  # type: ignore[method-assign]
@@ -127,6 +132,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(broker.contexts.close)
         await broker.issuers.start()
         stack.push_async_callback(broker.issuers.close)
+        if app.state.login is not None:
+            stack.push_async_callback(app.state.login.close)
         await broker.validation.start()
         stack.push_async_callback(broker.validation.close)
         if _has_role(broker.settings, "jobs"):

@@ -20,7 +20,8 @@ from ngsild.problems import Forbidden, InvalidRequest, IssuerUnavailable, Proble
 Authenticate = Callable[[Scope], Awaitable[Principal]]
 """Returns who sends a request; raises Refusal."""
 
-_CHALLENGE = 'Bearer realm="voltweave"'
+#: What an answer 401 asks for, to who said nothing.
+CHALLENGE = 'Bearer realm="voltweave"'
 _TOKEN = re.compile(rb"[A-Za-z0-9\-._~+/]+=*\Z")
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
@@ -98,10 +99,10 @@ def unauthorized(description: str, error: str | None = None) -> Refusal:
 
     A description holds nothing that the client sent, and neither quotes nor backslashes.
     """
-    challenge = _CHALLENGE if error is None else f'{_CHALLENGE}, error="{error}", error_description="{description}"'
+    challenge = CHALLENGE if error is None else f'{CHALLENGE}, error="{error}", error_description="{description}"'
     return Refusal(Unauthorized(description), {"WWW-Authenticate": challenge})
 
 
 def _malformed(description: str) -> Refusal:
-    challenge = f'{_CHALLENGE}, error="invalid_request", error_description="{description}"'
+    challenge = f'{CHALLENGE}, error="invalid_request", error_description="{description}"'
     return Refusal(InvalidRequest(description), {"WWW-Authenticate": challenge})
