@@ -291,6 +291,5 @@ SCHEMAS: dict[str, Any] = {
     "NameAndPassword": _object({"username": _SECRET, "password": _SECRET}, ("username", "password")),
     "Tokens": _object({"refresh": _SECRET, "access": _SECRET}, ("refresh", "access")),
     "RefreshToken": _object({"refresh": _SECRET}, ("refresh",)),
-    "AccessToken": _object({"access": _SECRET}, ("access",)),
     "Health": _object({"status": {"type": "string", "enum": ["UP", "DOWN"]}}, ("status",)),
 }

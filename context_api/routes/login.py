@@ -31,16 +31,16 @@ async def post_token(call: Call) -> Response:
 
 
 async def post_refresh(call: Call) -> Response:
-    """Give a new access token for a refresh token."""
+    """Give a new access token for a refresh token, and the refresh token that takes its place."""
     [token] = await _fields(call, "refresh")
     login: Login = call.state.login
     try:
-        access = await login.refresh(token)
+        access, refresh = await login.refresh(token)
     except LoginRefused:
         return _unauthorized("Token is invalid or expired")
     except LoginUnavailable:
         return _unavailable()
-    return plain(200, {"access": access}, _NO_STORE)
+    return plain(200, {"access": access, "refresh": refresh}, _NO_STORE)
 
 
 async def _fields(call: Call, *names: str) -> list[str]:
@@ -84,6 +84,6 @@ OPERATIONS = [
     ),
     Operation(
         "refreshToken", "POST", "/api/token/refresh", "", "Get a new access token.", post_refresh,
-        body=Body("RefreshToken", (JSON,)), answers={200: Answer("The token.", "AccessToken")} | _ERRORS, public=True,
+        body=Body("RefreshToken", (JSON,)), answers={200: Answer("The tokens.", "Tokens")} | _ERRORS, public=True,
     ),
 ]  # fmt: skip

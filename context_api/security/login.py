@@ -47,16 +47,16 @@ class Login:
 
     async def sign_in(self, username: str, password: str) -> tuple[str, str]:
         """Return an access token and a refresh token; raises LoginRefused and LoginUnavailable."""
-        found = await self._ask({"grant_type": "password", "username": username, "password": password})
-        return found["access_token"], found["refresh_token"]
+        return await self._ask({"grant_type": "password", "username": username, "password": password})
 
-    async def refresh(self, token: str) -> str:
-        """Return a new access token; raises LoginRefused and LoginUnavailable."""
-        found = await self._ask({"grant_type": "refresh_token", "refresh_token": token})
-        access: str = found["access_token"]
-        return access
+    async def refresh(self, token: str) -> tuple[str, str]:
+        """Return a new access token and the refresh token to use from now on; raises as `sign_in`.
 
-    async def _ask(self, form: dict[str, str]) -> dict[str, Any]:
+        An issuer may take each refresh token only once.
+        """
+        return await self._ask({"grant_type": "refresh_token", "refresh_token": token})
+
+    async def _ask(self, form: dict[str, str]) -> tuple[str, str]:
         if self._running >= self._most:
             raise LoginUnavailable
         self._running += 1
@@ -71,17 +71,16 @@ class Login:
         return _tokens(response)
 
 
-def _tokens(response: httpx.Response) -> dict[str, Any]:
-    """Return the tokens of an answer (RFC 6749 clause 5)."""
+def _tokens(response: httpx.Response) -> tuple[str, str]:
+    """Return access token and refresh token of an answer (RFC 6749 clause 5)."""
     try:
         document = response.json()
     except ValueError:
         document = None
-    found = document if isinstance(document, dict) else {}
-    if response.status_code == httpx.codes.OK and all(
-        isinstance(found.get(name), str) for name in ("access_token", "refresh_token")
-    ):
-        return found
+    found: dict[str, Any] = document if isinstance(document, dict) else {}
+    access, refresh = found.get("access_token"), found.get("refresh_token")
+    if response.status_code == httpx.codes.OK and isinstance(access, str) and isinstance(refresh, str):
+        return access, refresh
     if found.get("error") == "invalid_grant":
         raise LoginRefused
     log.error("issuer refuses to sign anybody in", status=response.status_code, error=str(found.get("error"))[:100])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from benchmarks.keycloak import ADMIN, KeycloakServer
 from context_api.app import create_app
 from context_api.settings import LoginSettings, SecuritySettings, Settings, StorageSettings
 from tests.served import served
+from voltweave.problems import ExitCode
 
 REALM = "tokens"
 SECRET = "a secret of tests only"
@@ -163,6 +167,33 @@ def test_a_client_writes_where_its_tenants_allow(realm: Realm, tmp_path: Path) -
         assert client.get(TYPES).status_code == 401
 
 
+def test_commands_sign_in(realm: Realm, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET + "\n", encoding="utf-8")
+    client_of = {
+        "VOLTWEAVE_TOKEN_URL": realm.token_url,
+        "VOLTWEAVE_CLIENT_ID": "adapters",
+        "VOLTWEAVE_CLIENT_SECRET_FILE": str(tmp_path / "secret"),
+    }
+    with broker(realm, tmp_path) as client:
+
+        def query(**environment: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "voltweave", "query", "--type", "Car", "--server", str(client.base_url)]
+            return subprocess.run(
+                command, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
+            )
+
+        car = {"id": "urn:ngsi-ld:Car:7", "type": "Car"}
+        assert client.post("/ngsi-ld/v1/entities", json=car, auth=realm.credentials()).status_code == 201
+        asked = query(**client_of)
+        assert asked.returncode == ExitCode.DONE, asked.stderr
+        nameless = query()
+        assert nameless.returncode == ExitCode.REFUSED
+        assert "who you are" in nameless.stderr and "VOLTWEAVE_TOKEN_URL" in nameless.stderr
+        wrong = query(**client_of | {"VOLTWEAVE_CLIENT_ID": "nobody"})
+        assert wrong.returncode == ExitCode.REFUSED
+        assert "invalid_client" in wrong.stderr and SECRET not in wrong.stderr
+
+
 def test_other_tokens_of_keycloak_are_not_taken(realm: Realm, tmp_path: Path) -> None:
     form = {"grant_type": "password", "client_id": "voltweave-tokens", "username": "ada", "password": PASSWORD}
     with broker(realm, tmp_path) as client:
@@ -184,7 +215,7 @@ def test_names_and_passwords_as_battery2life_has_them(realm: Realm, tmp_path: Pa
         assert found.status_code == 200, found.text
         assert found.json().keys() == {"access", "refresh"}
         renewed = client.post("/api/token/refresh/", json={"refresh": found.json()["refresh"]})
-        assert renewed.json().keys() == {"access"}
+        assert renewed.json().keys() == {"access", "refresh"}
         for token in (found.json()["access"], renewed.json()["access"]):
             assert client.get(TYPES, headers=bearer(token)).status_code == 200
         for username, password in {"ada": "wrong", "otto": PASSWORD, "nobody": PASSWORD}.items():

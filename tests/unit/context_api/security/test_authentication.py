@@ -259,7 +259,7 @@ def test_names_and_passwords(issuer: OwnIssuer, broker: Callable[..., Any]) -> N
                 ADA | {"grant_type": "password", "client_id": "voltweave-tokens", "client_secret": "hush"}
             ]
             renewed = client.post("/api/token/refresh/", json={"refresh": "r1"})
-            assert (renewed.status_code, renewed.json()) == (200, {"access": "a1"})
+            assert (renewed.status_code, renewed.json()) == (200, {"access": "a1", "refresh": "r1"})
             wrong = client.post("/api/token/", json=ADA | {"password": "secret-guess"})
             assert wrong.status_code == 401
             assert wrong.json()["detail"] == "No active account found with the given credentials"

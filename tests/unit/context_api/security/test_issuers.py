@@ -85,14 +85,16 @@ async def test_a_token_is_verified_once_and_for_its_time_only() -> None:
 
 async def test_what_is_remembered_is_bounded() -> None:
     with own_issuer() as issuer:
-        async with verifying(issuer, token_cache_size=2) as (tokens, _):
-            first, second, third = (issuer.token(jti=str(n)) for n in range(3))
-            for token in (first, second, first, third):
+        async with verifying(issuer, token_cache_size=3) as (tokens, _):
+            first, second, third, fourth = (issuer.token(jti=str(n)) for n in range(4))
+            for token in (first, second, third, first, fourth):
                 await verify(tokens, token)
             issuer.rotate(keep=False)
             await verify(tokens, issuer.token())
-            assert await verify(tokens, third) == "ada"
-            for token in (first, second):
+            # What was asked for longest ago is forgotten, and its key is gone.
+            for token in (first, fourth):
+                assert await verify(tokens, token) == "ada"
+            for token in (second, third):
                 with pytest.raises(InvalidToken):
                     await verify(tokens, token)
 
