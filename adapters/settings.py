@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -41,3 +41,24 @@ class AdapterSettings(BaseSettings):
     settle_seconds: float = Field(2.0, ge=0, description="How long a file in a watched folder must stand still.")
     back_off_seconds: float = Field(0.5, gt=0, description="First pause after a failure; it doubles up to the limit.")
     back_off_limit_seconds: float = Field(30.0, gt=0, description="Longest pause between two attempts.")
+
+
+class CredentialSettings(BaseSettings):
+    """How adapters and commands prove who they are to a broker that has an issuer."""
+
+    model_config = SettingsConfigDict(env_prefix="VOLTWEAVE_", extra="ignore", frozen=True)
+
+    token_url: str | None = Field(
+        None, description="Token endpoint of the issuer; absent: requests to the broker bear no token."
+    )
+    client_id: str = Field("", description="Client that asks there (client credentials).")
+    client_secret: SecretStr | None = Field(None, description="Its secret.")
+    client_secret_file: Path | None = Field(None, description="File that holds its secret.")
+    token_timeout: float = Field(10.0, gt=0, description="Seconds that the issuer may take for a token.")
+
+    @property
+    def secret(self) -> str:
+        """The client's secret, from its setting or its file; raises OSError where that cannot be read."""
+        if self.client_secret is not None:
+            return self.client_secret.get_secret_value()
+        return self.client_secret_file.read_text().strip() if self.client_secret_file is not None else ""

@@ -77,10 +77,17 @@ class Sink(Protocol):
 class HttpSink:
     """Delivers to a context API over HTTP (CIM 009 clauses 5.6.7 and 5.6.8)."""
 
-    def __init__(self, url: str, *, timeout: float = 30.0, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        auth: httpx.Auth | None = None,
+    ) -> None:
         self._url = url.rstrip("/")
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)), transport=transport, trust_env=False
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)), transport=transport, auth=auth, trust_env=False
         )
 
     async def aclose(self) -> None:

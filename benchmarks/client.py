@@ -24,6 +24,8 @@ class Call:
     path: str
     body: bytes | Iterable[bytes] = b""
     content_type: str = "application/json"
+    token: str = ""
+    """A bearer token, where the server asks for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Connection:
         reader, writer = self._streams
         head = f"{call.method} {self._prefix}{call.path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
         head += "Accept: application/json\r\n"
+        if call.token:
+            head += f"Authorization: Bearer {call.token}\r\n"
         if isinstance(call.body, bytes):
             if call.body:
                 head += f"Content-Type: {call.content_type}\r\nContent-Length: {len(call.body)}\r\n"

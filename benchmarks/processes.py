@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,15 +109,22 @@ def _wait_until_ready(port: int, path: str, process: subprocess.Popen[bytes]) ->
 
 
 @contextlib.contextmanager
-def server(command: list[str], port: int, ready: str) -> Iterator[Server]:
+def server(command: list[str], port: int, ready: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run a command that serves the port until the block ends; `ready` is a path that answers once it is up.
+
+    What the environment has is set beside the variables of this process.
 
     Raises:
         RuntimeError: the server ended or did not answer in time; its output is in the message.
     """
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
         try:
             if not _wait_until_ready(port, ready, process):

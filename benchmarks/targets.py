@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,14 +70,15 @@ def postgresql(running: PostgresServer, name: str) -> Database:
 
 
 @contextmanager
-def voltweave(database: Database, *arguments: str) -> Iterator[Target]:
-    """Serve a database by Voltweave, with further arguments of `voltweave serve`."""
+def voltweave(database: Database, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Target]:
+    """Serve a database by Voltweave, with further arguments of `voltweave serve` and variables of its environment."""
     program = str(Path(sys.executable).parent / "voltweave")
     given = ["--database", database.url]
     if is_postgresql(database.url):
         subprocess.run([program, "migrate", *given], check=True, capture_output=True)
     port = free_port()
-    with server([program, "serve", "--port", str(port), *given, *arguments], port, "/q/health/ready") as running:
+    command = [program, "serve", "--port", str(port), *given, *arguments]
+    with server(command, port, "/q/health/ready", environment) as running:
         yield Target(database.what, _url(port), (running.pid,), database.pids)
 
 

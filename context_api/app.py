@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI
@@ -19,12 +18,12 @@ from context_api.broker import Broker
 from context_api.change_log import Consumer, serve
 from context_api.contexts.registry import ContextRegistry
 from context_api.contexts.storage import ContextStore
-from context_api.front import Front
+from context_api.front import Front, known_hosts
 from context_api.jobs import jobs, run_job
 from context_api.kept_answers import KeptAnswers
 from context_api.leases import Leases
 from context_api.openapi import describe
-from context_api.operation import Operation, not_found, routes
+from context_api.operation import Operation, is_public, not_found, routes
 from context_api.outage import Outage
 from context_api.quality.consumer import quality_consumer
 from context_api.quality.surroundings import surroundings_consumer
@@ -37,12 +36,17 @@ from context_api.routes import (
     health,
     issues,
     jsonld_contexts,
+    login,
     metrics,
     model,
     quarantine,
     validation,
 )
 from context_api.routes.documentation import documentation
+from context_api.security.authentication import Authenticate, authentication, local_user
+from context_api.security.issuers import Issuers
+from context_api.security.login import Login
+from context_api.security.tokens import Tokens
 from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
 from context_api.storage.url import is_postgresql
@@ -81,8 +85,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     answers = KeptAnswers(store.records, settings.idempotency)
     judging = Validation(store, settings.validation)
     quarantined = Quarantine(store.records)
-    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined)
+    issuers = Issuers(settings.security)
+    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined, issuers)
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]
+    if settings.login.login_token_url is not None and _has_role(settings, "api"):
+        found += login.OPERATIONS
     found += documentation(found)
     app = FastAPI(
         title="Voltweave",
@@ -93,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.broker = broker
+    app.state.login = Login(settings.login) if settings.login.login_token_url is not None else None
     app.router.redirect_slashes = False
     app.router.routes[:0] = routes(found)
     app.openapi = lambda: describe(app, found)  # type: ignore[method-assign]
@@ -100,8 +108,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _unexpected)
-    public = urlsplit(settings.server.public_url or "").hostname
-    app.add_middleware(Front, hosts=[public] if public else [], max_query_length=settings.limits.max_query_length)
+    authenticate: Authenticate = local_user
+    if settings.security.issuer_urls:
+        tokens = Tokens(settings.security, issuers)
+        authenticate = authentication(tokens, lambda scope: is_public(app.router.routes, scope))
+    app.add_middleware(
+        Front,
+        hosts=known_hosts(settings.server),
+        max_query_length=settings.limits.max_query_length,
+        authenticate=authenticate,
+    )
     return app
 
 
@@ -114,6 +130,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(broker.outage.close)
         await broker.contexts.start()
         stack.push_async_callback(broker.contexts.close)
+        await broker.issuers.start()
+        stack.push_async_callback(broker.issuers.close)
+        if app.state.login is not None:
+            stack.push_async_callback(app.state.login.close)
         await broker.validation.start()
         stack.push_async_callback(broker.validation.close)
         if _has_role(broker.settings, "jobs"):

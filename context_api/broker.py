@@ -9,6 +9,7 @@ from context_api.contexts.registry import ContextRegistry
 from context_api.kept_answers import KeptAnswers
 from context_api.outage import Outage
 from context_api.quarantine.records import Quarantine
+from context_api.security.issuers import Issuers
 from context_api.settings import Settings
 from context_api.storage.port import Store
 from context_api.validation.judging import Validation
@@ -32,6 +33,8 @@ class Broker:
     """What judges every write (decision 13)."""
     quarantine: Quarantine
     """Records that adapters set aside (decision 14)."""
+    issuers: Issuers
+    """Whose tokens are taken; none where the broker serves loopback alone."""
 
     @property
     def core(self) -> TermMap:

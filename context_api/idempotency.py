@@ -30,8 +30,6 @@ from ngsild.problems import (
 )
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
-#: Who sends a request, as long as nobody is authenticated.
-_CALLER = ""
 _IN_USE = {"Retry-After": "1"}
 #: Headers that change what a request asks for, beside its tenant.
 _MEANING = ("content-type", "link", "if-match", "if-none-match")
@@ -84,7 +82,7 @@ async def _carry_out(call: Call, handler: Handler, text: str) -> Response:
     """Run a request, unless it has run before."""
     broker: Broker = call.state.broker
     body = await read_body(call.request, broker)
-    key = Key(tenant_name(call.request) or DEFAULT_TENANT, _CALLER, text)
+    key = Key(tenant_name(call.request) or DEFAULT_TENANT, call.principal.identity, text)
     fingerprint = _fingerprint(call.request, body)
     found = await broker.answers.reserve(key, fingerprint, broker.now())
     if not isinstance(found, str):

@@ -33,12 +33,32 @@ async def _quarantined(broker: Broker) -> Iterator[Sample]:
     return (((s.tenant, s.stream, s.rule, s.state), s.records) for s in await broker.quarantine.sums())
 
 
+async def _issuer_keys(broker: Broker) -> list[Sample]:
+    return [((issuer.url,), issuer.keys) for issuer in broker.issuers]
+
+
+async def _issuer_failures(broker: Broker) -> list[Sample]:
+    return [((issuer.url,), issuer.failures) for issuer in broker.issuers]
+
+
 METRICS = (
     Gauge(
         "voltweave_quarantined_records",
         "Records of sources in quarantine, by the gravest rule that each breaks.",
         ("tenant", "stream", "rule", "state"),
         _quarantined,
+    ),
+    Gauge(
+        "voltweave_issuer_keys",
+        "Keys of an issuer of tokens that the answering process knows.",
+        ("issuer",),
+        _issuer_keys,
+    ),
+    Gauge(
+        "voltweave_issuer_failures",
+        "Looks for the keys of an issuer that failed since the answering process began.",
+        ("issuer",),
+        _issuer_failures,
     ),
 )
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from context_api.answers import GEO_JSON, JSON, JSON_LD, N_TRIPLES, NDJSON, TURTLE
 from context_api.broker import Broker
-from context_api.storage.port import Tenant
+from context_api.storage.port import DEFAULT_TENANT, Tenant
 from ngsild.context import TermMap
 from ngsild.core_context import CORE_CONTEXT_URL, is_core_context
 from ngsild.payload import parse
@@ -19,6 +19,7 @@ from ngsild.problems import (
     BadRequestData,
     InvalidRequest,
     LengthRequired,
+    NonexistentTenant,
     NotAcceptable,
     PayloadTooLarge,
     Problem,
@@ -126,8 +127,14 @@ def tenant_name(request: Request) -> str | None:
 
 
 async def tenant_of(request: Request, broker: Broker, create: bool = False) -> Tenant:
-    """Return the tenant that a request addresses; operations that create make it (clauses 5.5.10 and 6.3.14)."""
-    return await broker.store.tenant(tenant_name(request), create)
+    """Return the tenant that a request addresses; operations that create make it (clauses 5.5.10 and 6.3.14).
+
+    One that its sender may not use does not exist for him, whether it does or not.
+    """
+    name = tenant_name(request)
+    if not request.scope["principal"].may_use(name):
+        raise NonexistentTenant(f"tenant {name or DEFAULT_TENANT!r} does not exist")
+    return await broker.store.tenant(name, create)
 
 
 async def link_context(request: Request, broker: Broker) -> RequestContext:

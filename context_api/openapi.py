@@ -31,6 +31,13 @@ _TENANT = {
     "description": "The tenant; without it the default one (clause 6.3.14).",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_.:\\-]{1,256}$"},
 }
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "An access token of an issuer of this broker, which asks for one where it has an issuer.",
+}
+_UNAUTHORIZED = Answer("The token is missing or not taken.", "ProblemDetails", headers=("WWW-Authenticate",))
 _LINK = {
     "name": "Link",
     "in": "header",
@@ -43,6 +50,7 @@ def describe(app: FastAPI, operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document of the application, built once."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        document.setdefault("components", {})["securitySchemes"] = {"token": _TOKEN}
         document["info"]["description"] = "NGSI-LD API of ETSI GS CIM 009 V1.9.1, with the common information model."
         paths = document.setdefault("paths", {})
         for operation in operations:
@@ -54,12 +62,15 @@ def describe(app: FastAPI, operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
+    answers = operation.answers if operation.public else {401: _UNAUTHORIZED, **operation.answers}
     found: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [_tag(operation.path)],
         "parameters": [*_variables(operation), *(_parameter(p) for p in operation.parameters)],
-        "responses": {str(status): _answer(answer) for status, answer in sorted(operation.answers.items())},
+        "responses": {str(status): _answer(answer) for status, answer in sorted(answers.items())},
+        # Without an issuer no token is asked for, which is the second choice.
+        "security": [] if operation.public else [{"token": []}, {}],
     }
     if operation.clause:
         found["description"] = f"CIM 009 clause {operation.clause}."

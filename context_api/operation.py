@@ -16,10 +16,11 @@ import structlog
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from context_api.answers import problem_answer
+from context_api.security.principal import Principal
 from context_api.storage.port import StorageError
 from ngsild.problems import (
     BadRequestData,
@@ -84,6 +85,8 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     body: Body | None = None
     answers: Mapping[int, Answer] = field(default_factory=dict)
+    public: bool = False
+    """Whether it is open to those who bear no token, where the broker has an issuer."""
 
 
 class Call:
@@ -96,6 +99,12 @@ class Call:
         self.request = request
         self.path = path
         self.parameters = parameters
+
+    @property
+    def principal(self) -> Principal:
+        """Who sends the request."""
+        found: Principal = self.request.scope["principal"]
+        return found
 
     @property
     def state(self) -> Any:
@@ -122,6 +131,11 @@ class Resource:
             for method, o in self.operations.items()
         }
         self.allow = ", ".join(sorted(self.operations))
+
+    def is_public(self, method: str) -> bool:
+        """Tell whether the operation of this method is open to those who bear no token."""
+        operation = self.operations.get(method)
+        return operation is not None and operation.public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(Request(scope, receive))
@@ -156,6 +170,18 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
     return [Route(_pattern(path), Resource(found), include_in_schema=False) for path, found in by_path.items()]
+
+
+def is_public(found: Iterable[BaseRoute], scope: Scope) -> bool:
+    """Tell whether a request goes to a public operation, by the routes that it will be led by.
+
+    What is no operation, or does not exist at all, is not public.
+    """
+    for route in found:
+        if route.matches(scope)[0] is Match.FULL:
+            endpoint = getattr(route, "endpoint", None)
+            return isinstance(endpoint, Resource) and endpoint.is_public(scope["method"])
+    return False
 
 
 class _Segment(Convertor[str]):

@@ -10,6 +10,8 @@ from context_api.operation import Operation
 _INTRODUCTION = (
     "Every operation of the broker, made from the same records as its routes and its OpenAPI document. The clauses are "
     "those of ETSI GS CIM 009 V1.9.1. Errors are problem details; the parameters of an operation are all that it takes."
+    " Where the broker has an issuer, what is not said to be public needs a token, and is answered with 401 without "
+    "a good one."
 )
 
 
@@ -40,7 +42,7 @@ def reference_html(operations: Iterable[Operation]) -> Iterator[str]:
 def _summary(operation: Operation) -> str:
     body = f" Takes {operation.body.schema}: {', '.join(operation.body.media_types)}." if operation.body else ""
     clause = f" Clause {operation.clause}." if operation.clause else ""
-    return operation.summary + clause + body
+    return operation.summary + clause + body + (" Public." if operation.public else "")
 
 
 def _cell(text: str) -> str:

@@ -22,6 +22,7 @@ _CONTEXT = {
 }
 _MODE = {"type": "string", "enum": ["off", "warn", "enforce"]}
 _STRINGS = {"type": "array", "items": {"type": "string"}}
+_SECRET = {"type": "string", "minLength": 1}
 _POWER = {"type": "Property", "value": 22, "unitCode": "KWT"}
 
 
@@ -287,5 +288,8 @@ SCHEMAS: dict[str, Any] = {
     "ContextList": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}},
     "ContextAnswer": {"type": "object"},
     "Metrics": {"type": "string", "description": "The text format of Prometheus."},
+    "NameAndPassword": _object({"username": _SECRET, "password": _SECRET}, ("username", "password")),
+    "Tokens": _object({"refresh": _SECRET, "access": _SECRET}, ("refresh", "access")),
+    "RefreshToken": _object({"refresh": _SECRET}, ("refresh",)),
     "Health": _object({"status": {"type": "string", "enum": ["UP", "DOWN"]}}, ("status",)),
 }

@@ -7,9 +7,11 @@ from it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -32,6 +34,11 @@ class ServerSettings(_Settings):
         "rolls up sums and keeps issues of data quality (one process of a database at a time).",
     )
     public_url: str | None = Field(None, description="Base URL that clients see, used in Link and Location headers.")
+    server_names: str = Field(
+        "",
+        description="Further names or addresses, comma separated, that a Host header may have, besides loopback and "
+        "the host of the public URL.",
+    )
 
 
 class LogSettings(_Settings):
@@ -158,6 +165,132 @@ class ValidationSettings(_Settings):
     )
 
 
+#: Signatures that a public key verifies; none of these can be made by who knows only what an issuer publishes.
+ASYMMETRIC = frozenset(f"{kind}{size}" for kind in ("RS", "PS", "ES") for size in (256, 384, 512))
+
+
+class SecuritySettings(_Settings):
+    """Whose tokens are taken, and how they are verified."""
+
+    issuers: str = Field(
+        "",
+        description="URLs of issuers of tokens (realms), comma separated, exactly as in the claim iss. Absent: no "
+        "sign-in, and only loopback is served.",
+    )
+    audience: str = Field("voltweave-api", min_length=1, description="What the claim aud of a token must hold.")
+    token_algorithms: str = Field(
+        "RS256,PS256,ES256",
+        description="Signatures that are taken, comma separated, of RS, PS and ES with 256, 384 or 512.",
+    )
+    jwks_urls: str = Field(
+        "",
+        description="Where keys of issuers are, as ISSUER=URL, comma separated, for those reached by another address "
+        "than their own or whose keys are elsewhere. By default an issuer says so itself, and only its own "
+        "origin is believed.",
+    )
+    issuer_timeout: float = Field(5.0, gt=0, le=60, description="Seconds that one look for an issuer's keys may take.")
+    issuer_max_bytes: int = Field(256 * 1024, ge=1024, description="Largest document that is taken from an issuer.")
+    keys_interval: float = Field(300.0, gt=0, description="Seconds between two looks for new keys of an issuer.")
+    keys_min_interval: float = Field(
+        2.0,
+        gt=0,
+        description="Least seconds between two looks, however many tokens name keys that are not known; such a token "
+        "waits for the next one.",
+    )
+    keys_retry: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds until an issuer that could not be reached is tried again; clients get this time.",
+    )
+    token_leeway: float = Field(10.0, ge=0, le=300, description="Seconds that clocks of issuers may differ from ours.")
+    max_token_bytes: int = Field(16_384, ge=1024, description="Largest token; invalid_token (401) above it.")
+    token_cache_seconds: float = Field(
+        60.0, ge=0, le=300, description="Longest time that a verified token is not verified again."
+    )
+    token_cache_size: int = Field(10_000, ge=1, description="Verified tokens that are remembered.")
+
+    @property
+    def issuer_urls(self) -> tuple[str, ...]:
+        """The issuers, as the claim iss names them."""
+        return _parts(self.issuers)
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """The names of the signatures that are taken."""
+        return frozenset(_parts(self.token_algorithms))
+
+    @property
+    def key_places(self) -> dict[str, str]:
+        """The URL of the keys of each issuer that has one set."""
+        pairs = (part.partition("=") for part in _parts(self.jwks_urls))
+        return {issuer: url for issuer, _, url in pairs}
+
+    @field_validator("issuers")
+    @classmethod
+    def _are_urls(cls, text: str) -> str:
+        for url in _parts(text):
+            _check_url(url)
+        return text
+
+    @field_validator("jwks_urls")
+    @classmethod
+    def _are_pairs(cls, text: str) -> str:
+        for part in _parts(text):
+            issuer, equals, url = part.partition("=")
+            if not equals:
+                raise ValueError(f"{part!r} is not ISSUER=URL")
+            _check_url(issuer)
+            _check_url(url)
+        return text
+
+    @field_validator("token_algorithms")
+    @classmethod
+    def _are_asymmetric(cls, text: str) -> str:
+        wrong = [name for name in _parts(text) if name not in ASYMMETRIC]
+        if wrong or not _parts(text):
+            raise ValueError(f"{', '.join(wrong) or 'nothing'}: tokens are signed with one of {sorted(ASYMMETRIC)}")
+        return text
+
+
+class LoginSettings(_Settings):
+    """POST /api/token/, which takes a name and a password for clients that cannot do better."""
+
+    login_token_url: str | None = Field(
+        None,
+        description="Token endpoint of the issuer that passwords are shown to; absent: the operation is not there.",
+    )
+    login_client_id: str = Field(
+        "voltweave-tokens", description="Client of the issuer that may do that (direct grant)."
+    )
+    login_client_secret: SecretStr | None = Field(None, description="Its secret.")
+    login_client_secret_file: Path | None = Field(None, description="File that holds its secret.")
+    login_timeout: float = Field(10.0, gt=0, le=60, description="Seconds that the issuer may take for one sign-in.")
+    login_concurrency: int = Field(
+        8, ge=1, description="Sign-ins of a process at the same time; above it 503 with Retry-After."
+    )
+
+    @property
+    def secret(self) -> str:
+        """The client's secret, from its setting or its file; raises OSError where that cannot be read."""
+        if self.login_client_secret is not None:
+            return self.login_client_secret.get_secret_value()
+        return self.login_client_secret_file.read_text().strip() if self.login_client_secret_file is not None else ""
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username is not None or any(c.isspace() for c in url):
+        raise ValueError(f"{url!r} is not the http or https URL of an issuer or its keys")
+
+
 class LimitSettings(_Settings):
     """What a request may ask for; each limit has an error of its own."""
 
@@ -201,3 +334,5 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     idempotency: IdempotencySettings = field(default_factory=IdempotencySettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    login: LoginSettings = field(default_factory=LoginSettings)

@@ -14,7 +14,8 @@ The standard has no type for what conditional and repeated requests meet; those 
     ├── Forbidden 403               ├── UnsupportedMediaType 415
     ├── Unavailable 503             ├── PreconditionFailed 412
     ├── IdempotencyKeyReused 422    ├── IdempotencyKeyInUse 409
-    └── AnswerNotKept 409
+    ├── AnswerNotKept 409           ├── Unauthorized 401
+    └── IssuerUnavailable 503
 
 The class docstring is the title; the argument is the detail, which names the member at fault.
 """
@@ -174,6 +175,22 @@ class Forbidden(Problem):
 
     status = 403
     name = "InvalidRequest"
+
+
+class Unauthorized(Problem):
+    """The request needs valid credentials."""
+
+    status = 401
+    name = "Unauthorized"
+    namespace = OWN_NAMESPACE
+
+
+class IssuerUnavailable(Problem):
+    """The issuer of tokens cannot be used at the moment."""
+
+    status = 503
+    name = "IssuerUnavailable"
+    namespace = OWN_NAMESPACE
 
 
 class UnsupportedMediaType(Problem):

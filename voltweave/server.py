@@ -19,6 +19,7 @@ CONTEXT = "https://w3id.org/voltweave/contexts/cim.jsonld"
 LINK_RELATION = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 LINK = f"<{CONTEXT}>; {LINK_RELATION}"
 """The header that says that names are those of the model."""
+_CREDENTIALS = "Set VOLTWEAVE_TOKEN_URL, VOLTWEAVE_CLIENT_ID and VOLTWEAVE_CLIENT_SECRET (or _FILE)"
 _EXAMPLE = "For example --server http://127.0.0.1:9090"
 
 
@@ -32,9 +33,13 @@ def ask(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    """Return the server's answer; raises Refused for a wrong address, Unreachable, or Rejected with what it says."""
+    """Return the server's answer; raises Refused for a wrong address, Unreachable, or Rejected with what it says.
+
+    Where the settings have credentials, the request bears a token of theirs.
+    """
     import httpx
 
+    from adapters.credentials import credentials
     from voltweave.settings import ClientSettings
 
     base = base_url(server)
@@ -46,6 +51,7 @@ def ask(
             params=query,
             json=body,
             headers=sent,
+            auth=credentials(),
             timeout=ClientSettings().client_timeout,
             trust_env=False,
         )
@@ -56,6 +62,8 @@ def ask(
     except httpx.TransportError as error:
         hint = f"Start one with `{program()} up`, or say where it is with --server URL"
         raise Unreachable(f"{base} does not answer: {error}", hint) from None
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise Refused(f"the server asks who you are: {_problem(response)}", _CREDENTIALS)
     if not response.is_success:
         raise Rejected(f"the server refused the request: {_problem(response)}")
     return response

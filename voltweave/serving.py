@@ -21,7 +21,7 @@ from voltweave.problems import Refused
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from context_api.settings import Settings
+    from context_api.settings import ServerSettings, Settings
 
 _GRACE_SECONDS = 5
 _BACKLOG = 2048
@@ -38,13 +38,14 @@ def broker_settings(
 
     Raises Refused for an address or database that this release does not serve.
     """
-    from context_api.settings import ServerSettings, Settings, StorageSettings
+    from context_api.settings import SecuritySettings, ServerSettings, Settings, StorageSettings
     from context_api.storage.url import is_postgresql
 
     given = {"host": host, "port": port, "workers": workers, "roles": roles}
     server = ServerSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     storage = StorageSettings(database=database) if database is not None else StorageSettings()
-    check_host(server.host)
+    security = SecuritySettings()
+    check_host(server, bool(security.issuer_urls))
     check_database(storage.database)
     if storage.database_replica is not None:
         _check_replica(storage.database_replica, storage.database)
@@ -53,19 +54,32 @@ def broker_settings(
             f"{server.workers} workers cannot share an SQLite file, which has one writing process",
             "Leave --workers out, or use a PostgreSQL database: --database postgresql://USER:PASSWORD@HOST/DATABASE",
         )
-    return Settings(server=server, storage=storage)
+    return Settings(server=server, storage=storage, security=security)
 
 
-def check_host(host: str) -> None:
-    """Refuse an address that others can reach: without an issuer they could change everything (decision 22)."""
+def check_host(server: ServerSettings, has_issuer: bool) -> None:
+    """Refuse an address that others can reach: without an issuer they could change everything (decision 22).
+
+    With one it must be known what they call this server, for other names are refused.
+    """
+    host = server.host
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = host == "localhost"
-    if not loopback:
+    if loopback:
+        return
+    if not has_issuer:
         raise Refused(
             f"will not listen on {host}: without an issuer of tokens, whoever reaches it could change all data",
             "Listen on 127.0.0.1 or ::1. From elsewhere use a tunnel: ssh -L 9090:127.0.0.1:9090 THIS-MACHINE",
+        )
+    from context_api.front import known_hosts
+
+    if not known_hosts(server):
+        raise Refused(
+            f"will not listen on {host}: it is not known by which name clients reach this server",
+            "Set VOLTWEAVE_PUBLIC_URL to the URL that they use, or VOLTWEAVE_SERVER_NAMES to its names.",
         )
 
 

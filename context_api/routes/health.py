@@ -29,9 +29,9 @@ async def get_ready(call: Call) -> Response:
 _UP = {200: Answer("Up.", "Health")}
 
 OPERATIONS = [
-    Operation("live", "GET", "/q/health/live", "", "Is the process alive?", get_live, answers=_UP),
+    Operation("live", "GET", "/q/health/live", "", "Is the process alive?", get_live, answers=_UP, public=True),
     Operation(
         "ready", "GET", "/q/health/ready", "", "Can the broker serve?", get_ready,
-        answers=_UP | {503: Answer("The store does not answer.", "Health")},
+        answers=_UP | {503: Answer("The store does not answer.", "Health")}, public=True,
     ),
 ]  # fmt: skip

@@ -68,13 +68,14 @@ def _run(
 ) -> Progress:
     import asyncio
 
+    from adapters.credentials import credentials
     from adapters.runner import run_provider
     from adapters.sink import HttpSink
 
     async def run() -> Progress:
         stop = asyncio.Event()
         _stop_on_signals(stop)
-        sink = HttpSink(url, timeout=settings.delivery_timeout)
+        sink = HttpSink(url, timeout=settings.delivery_timeout, auth=credentials())
         try:
             with _Display() as display:
                 return await run_provider(

@@ -279,6 +279,7 @@ def _replay(stream: str, provider: str, data: Path | None, server: str | None, t
 def _run(provider: str, data: Path | None, server: str | None, tenant: str | None) -> Progress:
     import asyncio
 
+    from adapters.credentials import credentials
     from adapters.registry import find_provider
     from adapters.runner import replay_provider
     from adapters.settings import AdapterSettings
@@ -288,7 +289,7 @@ def _run(provider: str, data: Path | None, server: str | None, tenant: str | Non
     chosen = find_provider(provider, settings)
 
     async def run() -> Progress:
-        sink = HttpSink(base_url(server), timeout=settings.delivery_timeout)
+        sink = HttpSink(base_url(server), timeout=settings.delivery_timeout, auth=credentials())
         try:
             return await replay_provider(
                 chosen, sink, data or settings.data, asyncio.Event(), tenant=tenant, settings=settings

@@ -11,7 +11,9 @@ from voltweave.output import tell
 if TYPE_CHECKING:
     import asyncio
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on; loopback only. [default: 127.0.0.1]")]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on; loopback only without an issuer. [default: 127.0.0.1]")
+]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on. [default: 9090]")]
 Database = Annotated[str | None, typer.Option(help="Database URL. [default: sqlite:///var/voltweave.db]")]
 

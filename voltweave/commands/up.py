@@ -74,6 +74,7 @@ async def _run_town(application: FastAPI, url: str, folder: Path, town: TownSett
     """Run the town and the adapters that read it; they deliver to the application in this process, without a socket."""
     import httpx
 
+    from adapters.credentials import credentials
     from adapters.settings import AdapterSettings
     from adapters.sink import HttpSink
     from voltweave.server import own_server
@@ -81,7 +82,7 @@ async def _run_town(application: FastAPI, url: str, folder: Path, town: TownSett
 
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(simulated_town(town, folder / "town"))
-        sink = HttpSink(url, transport=httpx.ASGITransport(application))
+        sink = HttpSink(url, transport=httpx.ASGITransport(application), auth=credentials())
         stack.push_async_callback(sink.aclose)
         providers = [(provider, location(provider, source, folder / "town")) for provider in town_providers()]
         tell(f"town          {source}   (files in {folder / 'town' / 'dropped'})")

@@ -35,6 +35,8 @@ UNREACHED = {
     "NoMultiTenantSupport": "tenants are always supported",
     "InternalError": "the answer to what nobody foresaw",
     "Unavailable": "needs a database that fails",
+    "Unauthorized": "needs an issuer; the tests of tokens have it",
+    "IssuerUnavailable": "needs an issuer; the tests of authentication have it",
     "Conflict": "needs writes that come between; the tests of concurrent writes have it",
     "IdempotencyKeyInUse": "needs requests at the same time; the tests of idempotent writes have it",
     "AnswerNotKept": "needs a small limit; the tests of idempotent writes have it",

@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from context_api.settings import ServerSettings
 from context_api.storage.sqlite.file import WriterLock
 from context_api.storage.url import redacted
 from voltweave.commands.query import doubt_names
@@ -49,6 +51,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["model", "context"], ExitCode.DONE, '"@context"'),
         (["model", "context", "x"], ExitCode.REFUSED, "there is no context x"),
         (["serve", "--host", ANYWHERE], ExitCode.REFUSED, "without an issuer"),
+        (["serve", "--host", ANYWHERE, "--workers", "2", "--database", "postgresql://h/v"], 3, "without an issuer"),
         (["serve", "--host", "example.org"], ExitCode.REFUSED, "will not listen on example.org"),
         (["migrate", "--database", "sqlite:///a.db"], ExitCode.DONE, ""),
         (["migrate", "--database", "postgresql://127.0.0.1:1/v"], ExitCode.REFUSED, "no PostgreSQL answers"),
@@ -241,13 +244,26 @@ def test_no_command_tells_the_password_of_the_database(url: str, command: str) -
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_is_served(host: str) -> None:
-    check_host(host)
+    check_host(ServerSettings(host=host), has_issuer=False)
 
 
 @pytest.mark.parametrize("host", [ANYWHERE, "::", "192.0.2.1", "localhost.example.org", ""])
 def test_nothing_but_loopback_is_served(host: str) -> None:
-    with pytest.raises(Refused):
-        check_host(host)
+    with pytest.raises(Refused, match="without an issuer"):
+        check_host(ServerSettings(host=host), has_issuer=False)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"host": ANYWHERE, "public_url": "https://broker.example"}, {"host": "::", "server_names": "broker.example"},
+        {"host": "192.0.2.1"},
+    ],
+)  # fmt: skip
+def test_with_an_issuer_others_are_served_who_know_its_name(server: dict[str, Any]) -> None:
+    check_host(ServerSettings(**server), has_issuer=True)
+    with pytest.raises(Refused, match="by which name"):
+        check_host(ServerSettings(host=ANYWHERE), has_issuer=True)
 
 
 def test_the_folder_of_a_new_database_is_made(tmp_path: Path) -> None:
