@@ -149,6 +149,13 @@ class IdMatches:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnedBy:
+    """The entity is owned by one of these principals; one without an owner is owned by none."""
+
+    owners: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class HasType:
     """The entity has all types of one of these sets; an empty set asks for nothing."""
 
@@ -200,7 +207,7 @@ class InDatasets:
 
 
 Leaf = Exists | Equal | Compare | Match
-Node = And | Or | Leaf | Linked | HasId | IdMatches | HasType | InScope | GeoQuery | InDatasets
+Node = And | Or | Leaf | Linked | HasId | IdMatches | HasType | InScope | OwnedBy | GeoQuery | InDatasets
 
 
 def link_depth(node: Node) -> int:

@@ -28,6 +28,7 @@ from ngsild.query.ast import (
     Node,
     Number,
     Or,
+    OwnedBy,
     Range,
     Scalar,
     Text,
@@ -85,7 +86,7 @@ def holds(node: Node, entity: Entity, view: View, linked: LinkedEntity) -> bool:
     return _entity_holds(node, entity, view)
 
 
-def _entity_holds(node: HasId | IdMatches | HasType | InScope | GeoQuery, entity: Entity, view: View) -> bool:
+def _entity_holds(node: HasId | IdMatches | HasType | InScope | OwnedBy | GeoQuery, entity: Entity, view: View) -> bool:
     match node:
         case HasId():
             return entity.id in node.ids
@@ -93,6 +94,8 @@ def _entity_holds(node: HasId | IdMatches | HasType | InScope | GeoQuery, entity
             return node.pattern.found_in(entity.id)
         case HasType():
             return has_type(node, entity.types)
+        case OwnedBy():
+            return entity.owner in node.owners
         case InScope():
             return any(
                 all(any(scope_matches(pattern, scope) for scope in entity.scope) for pattern in group)
