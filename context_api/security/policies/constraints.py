@@ -54,7 +54,7 @@ def _read(node: Object) -> tuple[str, Any]:
             if len(units) != 1 or units[0] not in QUOTAS:
                 raise BadRequestData(f"unit: a count is in one of {', '.join(map(short, QUOTAS))}")
             return QUOTAS[units[0]], number(values, "rightOperand", _MOST)
-        case ("dateTime" | "purpose" | "count"), _:
+        case (("dateTime" | "purpose" | "count"), _):
             raise BadRequestData(f"operator: {short(operator)[:200]!r} is not understood for {short(left)}")
     raise BadRequestData(f"leftOperand: {short(left)[:200]!r} is no constraint of this profile")
 

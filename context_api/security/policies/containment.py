@@ -24,11 +24,13 @@ from ngsild.query import HasType, InScope, Node
 from ngsild.query.ast import And, ScopePattern
 
 
-def contained(rule: Rule, principal: Principal, policies: Iterable[Policy], tenant: str | None, everywhere: bool) -> bool:
+def contained(
+    rule: Rule, principal: Principal, policies: Iterable[Policy], tenant: str | None, everywhere: bool
+) -> bool:
     """Tell whether a caller may grant a rule, or take it away, in a tenant or `everywhere`.
 
-    It needs a permission to administer what the rule is about and to do what the rule allows; an owner needs only the
-    second for its own entities. Prohibitions take away other people's rights, so the same is asked for them.
+    It needs a permission to administer what the rule is about and to do what the rule allows; to permit something of
+    its own entities an owner needs only the second.
     """
     if principal == LOCAL:
         return True
@@ -45,8 +47,9 @@ def contained(rule: Rule, principal: Principal, policies: Iterable[Policy], tena
 
 
 def _needed(rule: Rule, principal: Principal) -> frozenset[Action]:
-    owned = rule.target.owners == frozenset({principal.identity}) and Action.ADMINISTER not in rule.actions
-    return rule.actions if owned else rule.actions | {Action.ADMINISTER}
+    own = rule.target.owners == frozenset({principal.identity})
+    permits = rule.kind is RuleKind.PERMISSION and Action.ADMINISTER not in rule.actions
+    return rule.actions if own and permits else rule.actions | {Action.ADMINISTER}
 
 
 def _within(target: Target, tenant: str | None) -> Target:
@@ -156,7 +159,9 @@ def _owners_within(asked: frozenset[str] | None, held: frozenset[str] | None, pr
 def _condition_within(asked: Node | None, held: Node | None) -> bool:
     if held is None or asked == held:
         return True
-    return isinstance(asked, And) and (held in asked.terms or (isinstance(held, And) and set(held.terms) <= set(asked.terms)))
+    return isinstance(asked, And) and (
+        held in asked.terms or (isinstance(held, And) and set(held.terms) <= set(asked.terms))
+    )
 
 
 # Prohibitions
@@ -165,7 +170,11 @@ def _condition_within(asked: Node | None, held: Node | None) -> bool:
 def _apart(rule: Rule, prohibition: Rule) -> bool:
     """Tell whether a prohibition surely takes nothing from what a rule is about."""
     one, other = rule.target, prohibition.target
-    if _disjoint(one.tenants, other.tenants) or _disjoint(one.ids, other.ids) or _disjoint(one.datasets, other.datasets):
+    if (
+        _disjoint(one.tenants, other.tenants)
+        or _disjoint(one.ids, other.ids)
+        or _disjoint(one.datasets, other.datasets)
+    ):
         return True
     since, until = prohibition.constraints.valid_from, prohibition.constraints.valid_until
     ended = until is not None and rule.constraints.valid_from is not None and until <= rule.constraints.valid_from

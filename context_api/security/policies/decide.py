@@ -34,7 +34,7 @@ class Question:
     tenant: str | None = None
     """None for the default tenant."""
     parts: frozenset[Part] | None = None
-    """What of the entity is wanted; None for the entity as such: that it is seen, or that the whole of it is written."""
+    """What of the entity is wanted; None for the entity as such: that it is seen, or that all of it is written."""
     purpose: str | None = None
 
 
@@ -82,6 +82,20 @@ def speaks(rule: Rule, question: Question) -> bool:
         and rule.constraints.hold_at(question.moment)
         and rule.is_for(question.purpose)
         and _is_about(rule, question)
+    )
+
+
+def administers(policies: Iterable[Policy], principal: Principal, tenant: str | None, moment: int) -> bool:
+    """Tell whether a caller looks after anything in a tenant."""
+    return principal == LOCAL or any(
+        rule.kind is RuleKind.PERMISSION
+        and Action.ADMINISTER in rule.actions
+        and rule.concerns(principal)
+        and rule.target.is_of(tenant)
+        and rule.constraints.hold_at(moment)
+        for policy in policies
+        if policy.is_binding
+        for rule in policy.rules
     )
 
 

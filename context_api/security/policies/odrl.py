@@ -167,7 +167,8 @@ def _assignee(value: Any) -> Assignee:
     found = _party(party.id or "")
     if found is None:
         raise BadRequestData(
-            f"assignee: {str(party.id)[:200]!r} is no role:NAME, group:PATH, user:ID, client:ID, authenticated or public"
+            f"assignee: {str(party.id)[:200]!r} is none of role:NAME, group:PATH, user:ID, client:ID, authenticated "
+            "and public"
         )
     single = found.kind in (AssigneeKind.USER, AssigneeKind.CLIENT)
     if party.types and party.types != [ODRL + ("Party" if single else "PartyCollection")]:

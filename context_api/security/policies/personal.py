@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from ngsild.query import ANY_TYPE, HasType
-from ontology import model
+from ontology import NAMESPACE, model
 
 NON_PERSONAL = "https://w3id.org/voltweave/policies#nonPersonal"
 """Stands among attributes for those of the model that it does not mark personal, type by type.
@@ -15,9 +15,7 @@ What the model does not know is not among them.
 """
 
 
-def without_personal(
-    types: HasType | None, beside: frozenset[str]
-) -> Iterator[tuple[HasType | None, frozenset[str]]]:
+def without_personal(types: HasType | None, beside: frozenset[str]) -> Iterator[tuple[HasType | None, frozenset[str]]]:
     """Yield types with the attributes that NON_PERSONAL means in them and those named beside it."""
     yield types, never_personal() | beside
     for attribute, (harmless, harmful) in sorted(sometimes_personal().items()):
@@ -33,10 +31,14 @@ def without_personal(
             yield HasType(tuple(found)), frozenset({attribute})
 
 
+#: Their values are values of other attributes, whichever these are.
+_OF_OTHERS = frozenset({f"{NAMESPACE}offendingValue", f"{NAMESPACE}proposedValue"})
+
+
 @cache
 def never_personal() -> frozenset[str]:
     """Return the attributes of the model that no class marks personal."""
-    return frozenset(each.iri for each in model().attributes.values() if not each.personal)
+    return frozenset(each.iri for each in model().attributes.values() if not each.personal) - _OF_OTHERS
 
 
 @cache

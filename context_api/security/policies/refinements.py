@@ -127,7 +127,8 @@ def _geoquery(values: list[Any], names: Terms) -> GeoQuery:
     given = dict(pairs)
     if len(given) != len(pairs) or not given.keys() <= set(_GEO):
         raise BadRequestData(f"geoQ: {', '.join(_GEO)} are expected, as in the query of a URL, each once")
-    return parse_geo(*(given.get(name) for name in _GEO), names)
+    georel, geometry, coordinates, geoproperty = map(given.get, _GEO)
+    return parse_geo(georel, geometry, coordinates, geoproperty, names)
 
 
 def _iri_or_text(value: Any, member: str) -> str:

@@ -15,7 +15,16 @@ import orjson
 
 from context_api.security.policies import profile
 from context_api.security.policies.constraints import QUOTAS
-from context_api.security.policies.model import SELF, Assignee, AssigneeKind, Constraints, Policy, Rule, RuleKind, Target
+from context_api.security.policies.model import (
+    SELF,
+    Assignee,
+    AssigneeKind,
+    Constraints,
+    Policy,
+    Rule,
+    RuleKind,
+    Target,
+)
 from context_api.security.policies.odrl import expand, read_policy
 from context_api.security.policies.personal import NON_PERSONAL
 from context_api.security.policies.profile import NAMESPACE, PARTIES, short

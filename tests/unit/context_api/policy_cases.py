@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from hypothesis import strategies as st
 
 from context_api.security.policies.model import (
@@ -61,7 +63,10 @@ attribute_lists = st.frozensets(st.sampled_from([*ATTRIBUTES, NON_PERSONAL]), mi
 periods = st.sampled_from([(None, None), (NOW, None), (None, NOW), (NOW - 10, NOW + 10), (NOW + 1, NOW + 2)])
 
 
-def rarely(strategy: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+T = TypeVar("T")
+
+
+def rarely(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
     return st.one_of(st.none(), st.none(), st.none(), strategy)
 
 

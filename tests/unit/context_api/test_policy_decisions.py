@@ -159,7 +159,8 @@ def test_the_public_is_neither_authenticated_nor_a_user_or_client() -> None:
 def test_the_place_of_a_building_is_not_personal_and_that_of_a_car_is() -> None:
     found = [policy(rule(PERMISSION, Action.READ, readable=frozenset({NON_PERSONAL})))]
     for types, expected in (
-        (["Building"], True), (["ElectricVehicle"], False), (["ElectricVehicle", "Unheard"], False), (["Unheard"], False),
+        (["Building"], True), (["ElectricVehicle"], False), (["ElectricVehicle", "Unheard"], False),
+        (["Unheard"], False),
     ):  # fmt: skip
         entity = Entity("urn:x:1", [MODEL + each for each in types], {LOCATION: {"type": "GeoProperty", "value": {}}})
         question = asked(entity=entity, parts=frozenset({(LOCATION, "@none")}))
@@ -193,9 +194,7 @@ def test_a_grant_that_passes_gives_nobody_what_the_granter_lacks() -> None:
     @given(st.data())
     def grants(data: st.DataObject) -> None:
         granter = data.draw(granters)
-        wide = replace(
-            data.draw(rules(PERMISSION)), assignees=frozenset({Assignee(AssigneeKind.ROLE, "operator")})
-        )
+        wide = replace(data.draw(rules(PERMISSION)), assignees=frozenset({Assignee(AssigneeKind.ROLE, "operator")}))
         if data.draw(st.integers(0, 3)):
             wide = replace(wide, actions=wide.actions | {Action.ADMINISTER})
         held = [policy(wide), *data.draw(st.lists(policies("other"), max_size=1))]

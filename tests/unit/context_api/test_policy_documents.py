@@ -17,6 +17,7 @@ from context_api.security.policies.personal import NON_PERSONAL
 from context_api.security.policies.writing import keep, read_kept, write_policy
 from ngsild.context import compile_terms
 from ngsild.problems import BadRequestData, Problem
+from ngsild.query.ast import Equal, Text
 from ontology import context
 from tests.unit.context_api.policy_cases import policies
 
@@ -80,18 +81,16 @@ def test_names_are_expanded_by_the_context_of_the_policy() -> None:
     assert rule.actions == {Action.READ}
     assert rule.target.types is not None
     assert rule.target.types.any_of == (frozenset({cim + "EVSE"}), frozenset({cim + "Battery", cim + "Device"}))
-    assert rule.target.readable == {cim + "ratedPower", NON_PERSONAL}
-    assert rule.target.owners == {SELF}
+    assert rule.target.readable == frozenset({cim + "ratedPower", NON_PERSONAL})
+    assert rule.target.owners == frozenset({SELF})
     assert policy.uid == "urn:voltweave:policy:p"
 
 
 def test_terms_of_the_model_are_expanded_as_values_too() -> None:
-    (rule,) = read(document(refinement("q", "batteryChemistry==LFP"))).rules
-    attribute = TERMS.expand("batteryChemistry")
-    from context_api.security.policies.refinements import vocabulary_attributes
-
-    expected = TERMS.expand("LFP") if attribute in vocabulary_attributes() else "LFP"
-    assert rule.target.q.values[0].value == expected  # type: ignore[union-attr]
+    (rule,) = read(document(refinement("q", 'connectorType=="IEC_62196_T2"'))).rules
+    assert isinstance(rule.target.q, Equal)
+    assert rule.target.q.values == (Text(TERMS.expand("IEC_62196_T2")),)
+    assert rule.target.q.values != (Text("IEC_62196_T2"),)
 
 
 def rule_with(**members: Any) -> Callable[[], Json]:
