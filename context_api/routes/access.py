@@ -75,18 +75,13 @@ async def check_access(call: Call) -> Response:
     policies = broker.policies.in_force(tenant)
     if other is not None and not administers(policies, call.principal, tenant.name, broker.now()):
         raise InsufficientRights("principal: to ask for others needs a permission to administer")
+    # All of the body is read before the entity is: an error must not tell whether it is there.
+    action, parts, purpose = _action(body.get("action")), _parts(body, terms), _purpose(body.get("purpose"))
+    moment = date_time(body["at"], "at") if "at" in body else broker.now()
     entity = await _entity(broker, tenant, body, terms, other or call.principal)
     if entity is None:
         return _answer(Decision(False))
-    question = Question(
-        other or call.principal,
-        _action(body.get("action")),
-        entity,
-        broker.now() if "at" not in body else date_time(body["at"], "at"),
-        tenant.name or None,
-        _parts(body, terms),
-        _purpose(body.get("purpose")),
-    )
+    question = Question(other or call.principal, action, entity, moment, tenant.name or None, parts, purpose)
     return _answer(_told(policies, question, replace(question, principal=call.principal, moment=broker.now()), other))
 
 

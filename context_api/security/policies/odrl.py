@@ -41,6 +41,8 @@ _POLICY = frozenset({
 _RULE = frozenset({ODRL + "assignee", ODRL + "action", ODRL + "target", ODRL + "constraint"})
 #: A name is a part of a path.
 NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}"
+#: What relative IRIs are relative to, by which they are found.
+_NOWHERE: Final = "https://relative.invalid/"
 _MAX_VERSION: Final = 999_999_999
 
 
@@ -51,7 +53,7 @@ def expand(document: Mapping[str, Any], contexts: Sequence[LocalContext | None])
     """
     body = {key: value for key, value in document.items() if key != "@context"}
     options = {
-        "base": "",
+        "base": _NOWHERE,
         "processingMode": "json-ld-1.1",
         "contextResolver": ContextResolver({}, _no_loading),
         "documentLoader": _no_loading,
@@ -67,6 +69,7 @@ def expand(document: Mapping[str, Any], contexts: Sequence[LocalContext | None])
     if len(found) != 1:
         raise BadRequestData(f"the document holds {len(found)} nodes where one policy is expected")
     policy: dict[str, Any] = found[0]
+    _check_names(policy, "policy")
     return policy
 
 
@@ -94,6 +97,20 @@ def read_policy(expanded: Mapping[str, Any], names: Terms, name: str | None = No
     if not is_uri(uid):
         raise BadRequestData(f"uid: {uid[:200]!r} is not a URI")
     return Policy(uid, called, version, tuple(rules), kind, _assigner(node, kind))
+
+
+def _check_names(value: Any, member: str) -> None:
+    """Refuse relative IRIs, which unknown names become too."""
+    if isinstance(value, str) and value.startswith(_NOWHERE):
+        name = value.removeprefix(_NOWHERE)
+        raise BadRequestData(f"{short(member)}: {name[:200]!r} is neither a name of this profile nor an IRI")
+    if isinstance(value, list):
+        for each in value:
+            _check_names(each, member)
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            if key != "@value":
+                _check_names(each, "type" if key == "@type" else member if key == "@id" else key)
 
 
 def _kind(node: Object) -> PolicyKind:

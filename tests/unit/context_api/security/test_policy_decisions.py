@@ -24,7 +24,7 @@ from context_api.security.policies.personal import NON_PERSONAL
 from context_api.security.principal import ANONYMOUS, DEFAULT, LOCAL, Principal
 from ngsild.entity import Entity
 from tests.contract.query_cases import CIM, NOW
-from tests.unit.context_api.policy_cases import ISSUER, owned_entities, people, policies, rules
+from tests.unit.context_api.security.policy_cases import ISSUER, owned_entities, people, policies, rules
 
 PERMISSION, PROHIBITION = RuleKind.PERMISSION, RuleKind.PROHIBITION
 MODEL = "https://w3id.org/voltweave/cim#"

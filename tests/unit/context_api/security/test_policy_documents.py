@@ -19,7 +19,7 @@ from ngsild.context import compile_terms
 from ngsild.problems import BadRequestData, Problem
 from ngsild.query.ast import Equal, Text
 from ontology import context
-from tests.unit.context_api.policy_cases import policies
+from tests.unit.context_api.security.policy_cases import policies
 
 Json = dict[str, Any]
 NAMES = [each for each in [context("cim")["@context"]] if isinstance(each, dict)]
@@ -124,7 +124,10 @@ def constrained(**members: Any) -> Callable[[], Json]:
         (policy_with(permission=[]), "permission"),
         (policy_with(nonsense=1), "nonsense"),
         (rule_with(duty={"action": "read"}), "duty"),
-        (rule_with(action="use"), "action"),
+        (rule_with(action="use"), "action: 'use'"),
+        (rule_with(assignee="viewer"), "assignee: 'viewer'"),
+        (refined(refinement("entityId", {"@id": "demo"})), "demo"),
+        (refined(refinement("readableAttribute", {"@id": "status"})), "status"),
         (rule_with(action=["read", "odrl:use"]), "action"),
         (rule_with(action={"@id": "odrl:read", "refinement": refinement("count", 3)}), "action"),
         (rule_with(assignee="http://example.com/someone"), "assignee"),
