@@ -30,7 +30,7 @@ from context_api.security.policies.writing import read_kept, write_policy
 from context_api.security.principal import LOCAL
 from context_api.storage.port import Tenant
 from ngsild.names import format_date_time
-from ngsild.problems import BadRequestData, InsufficientRights, ResourceNotFound
+from ngsild.problems import AlreadyExists, BadRequestData, InsufficientRights, ResourceNotFound
 
 _PROBLEM = "ProblemDetails"
 _BASE = "/policies"
@@ -96,22 +96,21 @@ async def get_versions(call: Call) -> Response:
 
 async def post_policy(call: Call) -> Response:
     """Put a new policy in force."""
-    policy = await _put(call, None)
     broker: Broker = call.state.broker
-    query = "?platform=true" if call.get("platform") else ""
-    return created(f"{broker.settings.server.public_url or ''}{_BASE}/{policy.name}{query}")
+    content_type(call.request)
+    policy = await take_policy(broker.contexts, await read_json(call.request, broker), None)
+    await _replace(call, policy, create=True)
+    return _created(call, policy.name)
 
 
 async def put_policy(call: Call) -> Response:
     """Put a policy in force, in the place of its last version."""
     broker: Broker = call.state.broker
     name = _name(call)
-    before = broker.policies.entry(await _level(call, create=True), name)
-    await _put(call, name)
-    if before is None or before.policy is None:
-        query = "?platform=true" if call.get("platform") else ""
-        return created(f"{broker.settings.server.public_url or ''}{_BASE}/{name}{query}")
-    return no_content()
+    content_type(call.request)
+    policy = await take_policy(broker.contexts, await read_json(call.request, broker), name)
+    before = await _replace(call, policy)
+    return _created(call, name) if before is None or before.policy is None else no_content()
 
 
 async def delete_policy(call: Call) -> Response:
@@ -122,24 +121,30 @@ async def delete_policy(call: Call) -> Response:
     if entry.policy is None:
         raise ResourceNotFound(f"{name}: there is no such policy in force")
     _check_grants(call, tenant, entry.policy.rules)
-    await broker.policies.remove(tenant, name, call.principal.identity, broker.now())
+    await broker.policies.remove(tenant, entry, call.principal.identity, broker.now())
     return no_content()
 
 
-async def _put(call: Call, name: str | None) -> Policy:
+async def _replace(call: Call, policy: Policy, create: bool = False) -> Entry | None:
+    """Put a policy in force; return what was there before, None where there was nothing."""
     broker: Broker = call.state.broker
-    content_type(call.request)
     tenant = await _level(call, create=True)
-    policy = await take_policy(broker.contexts, await read_json(call.request, broker), name)
     before = broker.policies.entry(tenant, policy.name)
     if before is not None and before.policy is not None:
+        if create:
+            raise AlreadyExists(f"{policy.name}: there is such a policy; PUT takes its place")
         if not await _may_see(call, before):
             raise InsufficientRights(f"{policy.name}: this name is taken")
         _check_grants(call, tenant, before.policy.rules)
     _check_grants(call, tenant, policy.rules)
-    by = call.principal.identity
-    await broker.policies.put(tenant, policy, by, broker.now(), create=name is None)
-    return policy
+    await broker.policies.put(tenant, policy, before, call.principal.identity, broker.now())
+    return before
+
+
+def _created(call: Call, name: str) -> Response:
+    broker: Broker = call.state.broker
+    query = "?platform=true" if call.get("platform") else ""
+    return created(f"{broker.settings.server.public_url or ''}{_BASE}/{name}{query}")
 
 
 def _check_grants(call: Call, tenant: Tenant | None, rules: Iterable[Rule]) -> None:

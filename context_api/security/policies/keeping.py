@@ -13,7 +13,7 @@ from context_api.security.policies.tables import PLATFORM, PolicyTables, Version
 from context_api.security.policies.writing import keep, read_kept
 from context_api.settings import PolicySettings
 from context_api.storage.port import Duplicate, Store, Tenant
-from ngsild.problems import AlreadyExists, BadRequestData, Conflict
+from ngsild.problems import BadRequestData, Conflict
 
 _REFRESH_SECONDS = 1.0
 
@@ -112,40 +112,32 @@ class Policies:
     # How it changes
 
     async def put(
-        self, tenant: Tenant | None, policy: Policy, by: str, now: int, create: bool = False
+        self, tenant: Tenant | None, policy: Policy, before: Entry | None, by: str, now: int
     ) -> Policy | None:
-        """Put a policy in force under its name; return it as it is kept, None where it is there already, unchanged.
+        """Put a policy in force in the place of `before`, which is what `entry` gave of its name.
+
+        Return it as it is kept, None where it is in force already.
 
         Raises:
             BadRequestData: there are too many, or this one cannot be kept.
-            AlreadyExists: with `create`, it is there.
-            Conflict: another version came at the same time.
+            Conflict: another version came since.
         """
-        before = self.entry(tenant, policy.name)
         present = None if before is None else before.policy
-        if present is not None:
-            if create:
-                raise AlreadyExists(f"{policy.name}: there is such a policy; PUT takes its place")
-            if replace(present, version=0) == replace(policy, version=0):
-                return None
+        if present is not None and replace(present, version=0) == replace(policy, version=0):
+            return None
         limit = self._settings.max_policies
         if present is None and sum(each.policy is not None for each in self.entries(tenant)) >= limit:
             raise BadRequestData(f"{policy.name}: {limit} policies are in force already, which is the limit")
-        number = await self._next(tenant, policy.name)
-        kept = replace(policy, version=number)
+        kept = replace(policy, version=_next(before))
         text = keep(kept)
         if len(text) > self._settings.max_policy_bytes:
             raise BadRequestData(f"{policy.name}: a policy may have {self._settings.max_policy_bytes} bytes at most")
-        await self._add(tenant, policy.name, number, text, by, now)
+        await self._add(tenant, policy.name, kept.version, text, by, now)
         return kept
 
-    async def remove(self, tenant: Tenant | None, name: str, by: str, now: int) -> None:
-        """Take a policy out of force; its versions are kept."""
-        await self._add(tenant, name, await self._next(tenant, name), None, by, now)
-
-    async def _next(self, tenant: Tenant | None, name: str) -> int:
-        versions = await self.versions(tenant, name)
-        return versions[0].number + 1 if versions else 1
+    async def remove(self, tenant: Tenant | None, before: Entry, by: str, now: int) -> None:
+        """Take a policy out of force, of which `entry` gave `before`; its versions are kept. Raises Conflict."""
+        await self._add(tenant, before.name, _next(before), None, by, now)
 
     async def _add(
         self, tenant: Tenant | None, name: str, number: int, document: str | None, by: str, now: int
@@ -154,8 +146,14 @@ class Policies:
         try:
             await self._tables.add(Version(of, name, number, document, now, by))
         except Duplicate:
-            raise Conflict(f"{name}: another version came at the same time") from None
+            await self.refresh()
+            raise Conflict(f"{name}: another version came since; look at it and try again") from None
         await self.refresh()
+
+
+def _next(before: Entry | None) -> int:
+    """Return the number of the version that follows; it is taken where another came since."""
+    return 1 if before is None or before.version is None else before.version.number + 1
 
 
 def _ready() -> list[Policy]:
