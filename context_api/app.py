@@ -29,6 +29,7 @@ from context_api.quality.consumer import quality_consumer
 from context_api.quality.surroundings import surroundings_consumer
 from context_api.quarantine.records import Quarantine
 from context_api.routes import (
+    access,
     discovery,
     entities,
     entity_attributes,
@@ -39,6 +40,7 @@ from context_api.routes import (
     login,
     metrics,
     model,
+    policies,
     quarantine,
     validation,
 )
@@ -46,6 +48,8 @@ from context_api.routes.documentation import documentation
 from context_api.security.authentication import Authenticate, authentication, local_user
 from context_api.security.issuers import Issuers
 from context_api.security.login import Login
+from context_api.security.policies import profile
+from context_api.security.policies.keeping import Policies
 from context_api.security.tokens import Tokens
 from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
@@ -69,6 +73,8 @@ def operations() -> list[Operation]:
         *model.OPERATIONS,
         *validation.OPERATIONS,
         *issues.OPERATIONS,
+        *policies.OPERATIONS,
+        *access.OPERATIONS,
         *health.OPERATIONS,
         *metrics.OPERATIONS,
     ]
@@ -82,11 +88,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for name in context_names():
         for address in (context_url(name), f"/contexts/{name}.jsonld"):
             contexts.register_builtin(address, context(name))
+    for address in (profile.CONTEXT_URL, f"/contexts/{profile.CONTEXT_NAME}.jsonld"):
+        contexts.register_builtin(address, profile.context())
     answers = KeptAnswers(store.records, settings.idempotency)
     judging = Validation(store, settings.validation)
     quarantined = Quarantine(store.records)
     issuers = Issuers(settings.security)
-    broker = Broker(store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined, issuers)
+    broker = Broker(
+        store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined, issuers,
+        Policies(store, settings.policies),
+    )  # fmt: skip
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]
     if settings.login.login_token_url is not None and _has_role(settings, "api"):
         found += login.OPERATIONS
@@ -136,6 +147,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             stack.push_async_callback(app.state.login.close)
         await broker.validation.start()
         stack.push_async_callback(broker.validation.close)
+        await broker.policies.start()
+        stack.push_async_callback(broker.policies.close)
         if _has_role(broker.settings, "jobs"):
             leases = Leases(broker.store.records)
             stack.push_async_callback(leases.release)

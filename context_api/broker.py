@@ -10,6 +10,7 @@ from context_api.kept_answers import KeptAnswers
 from context_api.outage import Outage
 from context_api.quarantine.records import Quarantine
 from context_api.security.issuers import Issuers
+from context_api.security.policies.keeping import Policies
 from context_api.settings import Settings
 from context_api.storage.port import Store
 from context_api.validation.judging import Validation
@@ -35,6 +36,8 @@ class Broker:
     """Records that adapters set aside (decision 14)."""
     issuers: Issuers
     """Whose tokens are taken; none where the broker serves loopback alone."""
+    policies: Policies
+    """Who may do what."""
 
     @property
     def core(self) -> TermMap:

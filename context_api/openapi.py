@@ -13,6 +13,8 @@ from context_api.answers import N_TRIPLES, NDJSON, TURTLE
 from context_api.operation import Answer, Operation, Parameter
 from context_api.quarantine import schemas as quarantine
 from context_api.schemas import SCHEMAS
+from context_api.security.policies import schemas as policies
+from context_api.security.policies.odrl import NAME_PATTERN
 
 _VARIABLE = re.compile(r"{(\w+)}")
 _VARIABLES: dict[str, dict[str, Any]] = {
@@ -23,6 +25,7 @@ _VARIABLES: dict[str, dict[str, Any]] = {
     "issueId": {"type": "string", "format": "uri", "example": "urn:ngsi-ld:DataQualityIssue:demo:1"},
     "recordId": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "name": {"type": "string", "pattern": "^[a-z0-9.-]+$", "example": "cim"},
+    "policyName": {"type": "string", "pattern": f"^{NAME_PATTERN}$", "example": "viewer"},
 }
 _TEXTS = {NDJSON: "Lines", TURTLE: "Turtle", N_TRIPLES: "NTriples"}
 _TENANT = {
@@ -56,7 +59,7 @@ def describe(app: FastAPI, operations: Iterable[Operation]) -> dict[str, Any]:
         for operation in operations:
             paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(SCHEMAS | quarantine.SCHEMAS)
+        schemas.update(SCHEMAS | quarantine.SCHEMAS | policies.SCHEMAS)
         app.openapi_schema = document
     return app.openapi_schema
 

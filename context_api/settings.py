@@ -291,6 +291,17 @@ def _check_url(url: str) -> None:
         raise ValueError(f"{url!r} is not the http or https URL of an issuer or its keys")
 
 
+class PolicySettings(_Settings):
+    """What access policies may be."""
+
+    max_policies: int = Field(
+        500, ge=1, description="Policies that a tenant, and the platform, may have; BadRequestData (400) above it."
+    )
+    max_policy_bytes: int = Field(
+        256 * 1024, ge=1024, description="Largest policy as it is kept; BadRequestData (400) above it."
+    )
+
+
 class LimitSettings(_Settings):
     """What a request may ask for; each limit has an error of its own."""
 
@@ -336,3 +347,4 @@ class Settings:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     login: LoginSettings = field(default_factory=LoginSettings)
+    policies: PolicySettings = field(default_factory=PolicySettings)

@@ -15,7 +15,7 @@ The standard has no type for what conditional and repeated requests meet; those 
     ├── Unavailable 503             ├── PreconditionFailed 412
     ├── IdempotencyKeyReused 422    ├── IdempotencyKeyInUse 409
     ├── AnswerNotKept 409           ├── Unauthorized 401
-    └── IssuerUnavailable 503
+    └── IssuerUnavailable 503       └── InsufficientRights 403
 
 The class docstring is the title; the argument is the detail, which names the member at fault.
 """
@@ -175,6 +175,14 @@ class Forbidden(Problem):
 
     status = 403
     name = "InvalidRequest"
+
+
+class InsufficientRights(Problem):
+    """The sender of the request has not the right to do this."""
+
+    status = 403
+    name = "InsufficientRights"
+    namespace = OWN_NAMESPACE
 
 
 class Unauthorized(Problem):

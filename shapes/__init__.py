@@ -2,8 +2,8 @@
 
 Belongs here: the shapes as Turtle, and what judges entities by them. generated/ is made from the ontology by
 `make model`; the files beside this one, one a domain, hold the rules across attributes, written by hand; profiles/
-holds what a provider asks beside; rules.ttl says in plain words what each rule is about, and examples/ shows each,
-broken and met.
+holds what a provider asks beside; policies/ holds the shapes of access policies, which are no entities; rules.ttl says
+in plain words what each rule is about, and examples/ shows each, broken and met.
 
     components  constraint components of our own, by which rules across attributes are written
 
@@ -37,6 +37,7 @@ __all__ = [
     "model_library",
     "model_rules",
     "model_shapes",
+    "policy_file",
     "profile_files",
     "shape_files",
 ]
@@ -84,6 +85,11 @@ def example_files() -> list[Path]:
 def profile_files() -> list[Path]:
     """Return the Turtle files that hold a profile each."""
     return sorted((Path(__file__).parent / "profiles").glob("*.ttl"))
+
+
+def policy_file() -> Path:
+    """Return the Turtle file with the shapes of access policies, which are no entities."""
+    return Path(__file__).parent / "policies" / "policies.ttl"
 
 
 def shape_files() -> list[Path]:

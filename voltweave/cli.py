@@ -15,6 +15,7 @@ from voltweave.commands import (
     issues,
     migrate,
     model,
+    policies,
     quarantine,
     query,
     serve,
@@ -57,6 +58,7 @@ app.command("validate")(validate.validate)
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(issues.app, name="issues")
+app.add_typer(policies.app, name="policies")
 app.add_typer(model.app, name="model")
 app.command("settings")(settings.settings)
 

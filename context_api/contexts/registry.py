@@ -103,6 +103,16 @@ class ContextRegistry:
         terms = await self._compile(loading.contexts)
         return _Resolved(terms, entries, until, epoch)
 
+    async def local_contexts(self, source: Any) -> list[LocalContext | None]:
+        """Return an @context with all that it refers to, in its order and without references.
+
+        The core @context is left out. Raises what `resolve` raises.
+        """
+        self._measured(source)
+        loading = _Loading()
+        await self._load(source, None, (), loading)
+        return loading.contexts
+
     async def _compile(self, contexts: list[LocalContext | None]) -> TermMap:
         key = content_key(contexts)
         terms = self._compiled.get(key)

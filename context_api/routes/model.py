@@ -22,6 +22,7 @@ from context_api.answers import JSON_LD, TURTLE
 from context_api.negotiation import accept
 from context_api.operation import Answer, Call, Operation
 from context_api.routes.model_pages import ontology_page, shapes_page
+from context_api.security.policies import profile
 from ngsild.problems import ResourceNotFound
 from ontology import context_file, context_names, model, turtle_files
 from shapes import shape_files
@@ -55,9 +56,9 @@ SHAPES = Published(shape_files, lambda: shapes_page(shape_files()))
 
 
 async def get_context(call: Call) -> Response:
-    """Serve an @context: the latest of the whole model, a kept version, or one domain's."""
+    """Serve an @context: the latest of the whole model, a kept version, one domain's, or that of policies."""
     name = call.path["name"]
-    if name not in context_names():
+    if name != profile.CONTEXT_NAME and name not in context_names():
         raise ResourceNotFound(f"contexts/{name[:80]}.jsonld: there is no such @context")
     caching = _FOR_EVER if _VERSION.match(name) else _A_DAY
     return _answer(call.request, _context(name), caching)
@@ -89,7 +90,8 @@ def _answer(request: Request, found: Representation, caching: str) -> Response:
 
 @cache
 def _context(name: str) -> Representation:
-    body = context_file(name).read_bytes()
+    file = profile.CONTEXT_FILE if name == profile.CONTEXT_NAME else context_file(name)
+    body = file.read_bytes()
     return Representation(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', JSON_LD)
 
 

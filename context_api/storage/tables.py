@@ -300,6 +300,21 @@ shape_document = Table(
     sqlite_with_rowid=False,
 )
 
+#: Access policies, every version of each, of tenants and (tenant 0) of the whole platform; `document` is NULL where the
+#: policy was taken out of force. `changed_by` is the identity of who did it, empty for the local user.
+policy_version = Table(
+    "policy_version",
+    metadata,
+    Column("tenant", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document", Text),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "name", "version"),
+    sqlite_with_rowid=False,
+)
+
 #: Records of sources that adapters set aside. `rule` is the gravest one that the record breaks; every change raises
 #: `version`. `summary` (what a list shows), `content` and `mended` are JSON objects.
 quarantine = Table(

@@ -22,8 +22,12 @@ API = {id: o for id, o in OPERATIONS.items() if o.clause}
 CAR: dict[str, Any] = {"id": "urn:ngsi-ld:Car:1", "type": "Car", "speed": {"type": "Property", "value": 1}}
 IN_PATH = {
     "entityId": "urn:ngsi-ld:Car:1", "attrId": "speed", "type": "Car", "contextId": "urn:x:none", "name": "cim",
-    "recordId": "0" * 32, "issueId": "urn:ngsi-ld:DataQualityIssue:none",
+    "recordId": "0" * 32, "issueId": "urn:ngsi-ld:DataQualityIssue:none", "policyName": "none",
 }  # fmt: skip
+POLICY = {
+    "name": "none",
+    "permission": {"assignee": "public", "action": "read", "target": {"type": "AssetCollection"}},
+}
 LIMITS = LimitSettings(
     max_body_bytes=4096, max_nesting=8, max_batch=2, max_limit=50, max_offset=100, max_join_level=2,
     max_query_length=512,
@@ -35,6 +39,7 @@ UNREACHED = {
     "NoMultiTenantSupport": "tenants are always supported",
     "InternalError": "the answer to what nobody foresaw",
     "Unavailable": "needs a database that fails",
+    "InsufficientRights": "needs an issuer; the tests of policies have it",
     "Unauthorized": "needs an issuer; the tests of tokens have it",
     "IssuerUnavailable": "needs an issuer; the tests of authentication have it",
     "Conflict": "needs writes that come between; the tests of concurrent writes have it",
@@ -80,6 +85,8 @@ def body_of(operation: Operation) -> Any:
         "ReplayOutcomes": [{"id": IN_PATH["recordId"]}],
         "ValidationModesChange": {"mode": None},
         "Shapes": "<urn:a> <urn:b> <urn:c> .",
+        "Policy": POLICY,
+        "AccessCheck": {"action": "read", "entity": CAR["id"]},
     }
     return None if operation.body is None else bodies[operation.body.schema]
 
