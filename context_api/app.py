@@ -49,6 +49,7 @@ from context_api.security.authentication import Authenticate, authentication, lo
 from context_api.security.issuers import Issuers
 from context_api.security.login import Login
 from context_api.security.policies import profile
+from context_api.security.policies.compiling import Accesses
 from context_api.security.policies.keeping import Policies
 from context_api.security.tokens import Tokens
 from context_api.settings import Settings, StorageSettings
@@ -83,21 +84,7 @@ def operations() -> list[Operation]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the broker's application."""
     settings = settings or Settings()
-    store = _store(settings.storage)
-    contexts = ContextRegistry(settings, ContextStore(store.records), store.shared)
-    for name in context_names():
-        for address in (context_url(name), f"/contexts/{name}.jsonld"):
-            contexts.register_builtin(address, context(name))
-    for address in (profile.CONTEXT_URL, f"/contexts/{profile.CONTEXT_NAME}.jsonld"):
-        contexts.register_builtin(address, profile.context())
-    answers = KeptAnswers(store.records, settings.idempotency)
-    judging = Validation(store, settings.validation)
-    quarantined = Quarantine(store.records)
-    issuers = Issuers(settings.security)
-    broker = Broker(
-        store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined, issuers,
-        Policies(store, settings.policies),
-    )  # fmt: skip
+    broker = _broker(settings)
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]
     if settings.login.login_token_url is not None and _has_role(settings, "api"):
         found += login.OPERATIONS
@@ -121,7 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Exception, _unexpected)
     authenticate: Authenticate = local_user
     if settings.security.issuer_urls:
-        tokens = Tokens(settings.security, issuers)
+        tokens = Tokens(settings.security, broker.issuers)
         authenticate = authentication(tokens, lambda scope: is_public(app.router.routes, scope))
     app.add_middleware(
         Front,
@@ -130,6 +117,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         authenticate=authenticate,
     )
     return app
+
+
+def _broker(settings: Settings) -> Broker:
+    store = _store(settings.storage)
+    contexts = ContextRegistry(settings, ContextStore(store.records), store.shared)
+    for name in context_names():
+        for address in (context_url(name), f"/contexts/{name}.jsonld"):
+            contexts.register_builtin(address, context(name))
+    for address in (profile.CONTEXT_URL, f"/contexts/{profile.CONTEXT_NAME}.jsonld"):
+        contexts.register_builtin(address, profile.context())
+    answers = KeptAnswers(store.records, settings.idempotency)
+    judging = Validation(store, settings.validation)
+    quarantined = Quarantine(store.records)
+    policies = Policies(store, settings.policies)
+    return Broker(
+        store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined,
+        Issuers(settings.security), policies, Accesses(policies),
+    )  # fmt: skip
 
 
 @asynccontextmanager

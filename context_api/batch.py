@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from context_api.broker import Broker
-from context_api.provision import TRIES, change_of, not_found
+from context_api.provision import TRIES, change_of
+from context_api.security.access import Access, not_found
 from context_api.storage.port import Change, Outcome, Tenant
 from context_api.validation.judging import Judged
 from ngsild.context import Terms
@@ -40,6 +41,8 @@ class Plan:
 
     change: Change | None
     undone: Problem | None = None
+    named: frozenset[str] = frozenset()
+    """Attributes that the item would change, there or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,13 @@ class BatchResult:
 
 
 async def run_batch(
-    broker: Broker, tenant: Tenant, items: list[Any], terms: Callable[[int], Terms], read: ReadItem, blind: bool = False
+    broker: Broker,
+    tenant: Tenant,
+    items: list[Any],
+    terms: Callable[[int], Terms],
+    read: ReadItem,
+    access: Access,
+    blind: bool = False,
 ) -> BatchResult:
     """Carry out a batch; `blind` writes the first time without reading, for items that only create."""
     result = BatchResult([_named_id(item) for item in items])
@@ -95,7 +104,7 @@ async def run_batch(
             rounds.append({})
         rounds[nth][position] = step
     for steps in rounds:
-        await run_steps(broker, tenant, steps, result, blind)
+        await run_steps(broker, tenant, steps, result, access, blind)
     return result
 
 
@@ -105,13 +114,13 @@ def _named_id(item: Any) -> str:
 
 
 async def run_steps(
-    broker: Broker, tenant: Tenant, steps: dict[int, Step], result: BatchResult, blind: bool = False
+    broker: Broker, tenant: Tenant, steps: dict[int, Step], result: BatchResult, access: Access, blind: bool = False
 ) -> None:
     """Carry out steps on different entities, by their positions in the result, and say there what became of them."""
     about: dict[int, Surroundings | None] = {}
     for _ in range(TRIES):
         found = [None] * len(steps) if blind else await broker.store.read(tenant, [result.ids[p] for p in steps])
-        plans = _plan(steps, found, broker.now(), result)
+        plans = _plan(steps, found, broker.now(), result, access)
         judged = await broker.validation.judge(tenant, [plan.change for plan in plans.values()])
         about |= {position: each.about for position, each in zip(plans, judged, strict=True)}
         changes = {p: each.change for p, each in zip(plans, judged, strict=True) if _is_accepted(each, p, result)}
@@ -124,7 +133,7 @@ async def run_steps(
         steps = {p: s for p, s in steps.items() if p not in result.done and p not in result.errors}
         if not steps:
             return
-    await _run_locked(broker, tenant, steps, about, result)
+    await _run_locked(broker, tenant, steps, about, result, access)
 
 
 async def _run_locked(
@@ -133,12 +142,13 @@ async def _run_locked(
     steps: dict[int, Step],
     about: dict[int, Surroundings | None],
     result: BatchResult,
+    access: Access,
 ) -> None:
     """Do the same with no other write in between; `about` is what surrounded the entities a moment ago."""
     plans: dict[int, Planned] = {}
 
     def compute(found: Sequence[Entity | None]) -> list[Change]:
-        planned = _plan(steps, found, broker.now(), result)
+        planned = _plan(steps, found, broker.now(), result, access)
         judged = {p: broker.validation.judge_again(tenant, plan.change, about.get(p)) for p, plan in planned.items()}
         changes = {p: each.change for p, each in judged.items() if _is_accepted(each, p, result)}
         plans.update({position: planned[position] for position in changes})
@@ -165,12 +175,14 @@ def _is_accepted(judged: Judged, position: int, result: BatchResult) -> bool:
     return judged.refusal is None
 
 
-def _plan(steps: dict[int, Step], found: Sequence[Entity | None], now: int, result: BatchResult) -> dict[int, Planned]:
+def _plan(
+    steps: dict[int, Step], found: Sequence[Entity | None], now: int, result: BatchResult, access: Access
+) -> dict[int, Planned]:
     """Return what the steps make of the entities; problems and steps with nothing to do are settled at once."""
     plans: dict[int, Planned] = {}
     for (position, step), before in zip(steps.items(), found, strict=True):
         try:
-            plan = step(before, max(now, before.modified_at) if before is not None else now)
+            plan = _permitted(step, before, max(now, before.modified_at) if before is not None else now, access)
         except Problem as problem:
             result.errors[position] = problem
             continue
@@ -179,6 +191,25 @@ def _plan(steps: dict[int, Step], found: Sequence[Entity | None], now: int, resu
         else:
             plans[position] = Planned(plan.change, plan.undone)
     return plans
+
+
+def _permitted(step: Step, before: Entity | None, now: int, access: Access) -> Plan:
+    """Return the plan of a step that its caller may do; raise the problem that stops it."""
+    if before is not None and not access.reaches(before, now):
+        # To this caller it is as if it were not there, but that its id is taken.
+        if step(None, now).change is not None:
+            raise AlreadyExists(f"{before.id}: the entity exists")
+        return Plan(None)
+    plan = step(before, now)
+    problem = access.addressed(before, plan.named, now) if before is not None and plan.named else None
+    change = plan.change
+    if change is not None and change.before is None and change.after is not None:
+        change = replace(change, after=access.owned(change.after))
+    if change is not None:
+        problem = problem or access.refusal(change)
+    if problem is not None:
+        raise problem
+    return replace(plan, change=change)
 
 
 def creating(broker: Broker) -> ReadItem:
@@ -206,9 +237,10 @@ def upserting(broker: Broker, update: bool) -> ReadItem:
             if before is None:
                 return Plan(_creation(entity))
             if fragment is None:
-                return Plan(change_of(before, replace_entity(before, entity, now), now, "replaceEntity"))
+                change = change_of(before, replace_entity(before, entity, now), now, "replaceEntity")
+                return Plan(change, named=frozenset(entity.attributes))
             update = update_attributes(before, fragment, now, broker.telemetry)
-            return Plan(change_of(before, update, now, "updateEntity"))
+            return Plan(change_of(before, update, now, "updateEntity"), named=frozenset(entity.attributes))
 
         return entity.id, step
 
@@ -254,7 +286,8 @@ def _changing(operation: str, nulls: Nulls, change: Callable[[Entity, int, Fragm
                 raise not_found(entity_id)
             update = change(before, now, fragment)
             undone = "; ".join(f"{iri}: {reason}" for iri, reason in update.not_updated.items())
-            return Plan(change_of(before, update, now, operation), Conflict(undone) if undone else None)
+            problem = Conflict(undone) if undone else None
+            return Plan(change_of(before, update, now, operation), problem, frozenset(fragment.attributes))
 
         return entity_id, step
 

@@ -19,6 +19,7 @@ from context_api.batch import ITEMS_A_TURN, ReadItem, Step, run_batch
 from context_api.broker import Broker
 from context_api.lines import Lines
 from context_api.negotiation import RequestContext, item_context
+from context_api.security.access import Access
 from context_api.storage.port import StorageError, Tenant
 from ngsild.context import TermMap, Terms
 from ngsild.payload import parse
@@ -68,12 +69,15 @@ class Loaded:
 class Load:
     """One load: where it goes and how its lines are read."""
 
-    def __init__(self, broker: Broker, tenant: Tenant, context: RequestContext, read: ReadItem, blind: bool) -> None:
+    def __init__(
+        self, broker: Broker, tenant: Tenant, context: RequestContext, read: ReadItem, access: Access, blind: bool
+    ) -> None:
         """Take the @context of lines that have none of their own; `blind` as in `run_batch`."""
         self._broker = broker
         self._tenant = tenant
         self._context = context
         self._read = read
+        self._access = access
         self._blind = blind
         self._own_source: Any = None
         self._own: TermMap | Problem = context.terms
@@ -114,7 +118,13 @@ class Load:
             has_own = isinstance(item, dict) and "@context" in item
             terms.append(await self._own_terms(item) if has_own else self._context.terms)
         result = await run_batch(
-            self._broker, self._tenant, items, lambda position: _given(terms[position]), self._read, self._blind
+            self._broker,
+            self._tenant,
+            items,
+            lambda position: _given(terms[position]),
+            self._read,
+            self._access,
+            self._blind,
         )
         failed += [(numbers[p], result.ids[p], problem) for p, problem in result.errors.items()]
         for line_failed in sorted(failed, key=lambda each: each[0]):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -20,13 +21,17 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from context_api.answers import problem_answer
-from context_api.security.principal import Principal
+from context_api.broker import Broker
+from context_api.negotiation import tenant_name, tenant_of
+from context_api.security.principal import LOCAL, Principal
 from context_api.storage.port import StorageError
 from ngsild.problems import (
     BadRequestData,
+    InsufficientRights,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
+    NonexistentTenant,
     Problem,
     ResourceNotFound,
     Unavailable,
@@ -72,6 +77,19 @@ class Answer:
     headers: Sequence[str] = ()
 
 
+class Guard(StrEnum):
+    """Whom an operation is for. What says nothing is for administrators, so that nothing is open by oversight."""
+
+    PUBLIC = "public"
+    """Everybody, with a token or without."""
+    CALLER = "caller"
+    """Everybody with a valid token; the operation itself shows no more than is the caller's."""
+    ENTITIES = "entities"
+    """The same; what it reads and writes of entities goes by the caller's policies."""
+    ADMINISTER = "administer"
+    """Who may administer the tenant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of the API on one resource."""
@@ -85,8 +103,18 @@ class Operation:
     parameters: Sequence[Parameter] = ()
     body: Body | None = None
     answers: Mapping[int, Answer] = field(default_factory=dict)
-    public: bool = False
-    """Whether it is open to those who bear no token, where the broker has an issuer."""
+    guard: Guard = Guard.ADMINISTER
+    """Whom it is for, where the broker has an issuer."""
+
+    @property
+    def public(self) -> bool:
+        """Tell whether it is open to those who bear no token."""
+        return self.guard is Guard.PUBLIC
+
+
+def guarded(guard: Guard, operations: Iterable[Operation]) -> list[Operation]:
+    """Return operations that are all for the same."""
+    return [replace(operation, guard=guard) for operation in operations]
 
 
 class Call:
@@ -151,7 +179,10 @@ class Resource:
         try:
             path = {name: unquote(text) for name, text in request.path_params.items()}
             parameters = parse_query(request.scope["query_string"], self.parsers[request.method])
-            return await operation.handler(Call(operation, request, path, parameters))
+            call = Call(operation, request, path, parameters)
+            if operation.guard is Guard.ADMINISTER and call.principal is not LOCAL:
+                await _check_administrator(call)
+            return await operation.handler(call)
         except Problem as problem:
             return problem_answer(problem)
         except (ClientDisconnect, asyncio.CancelledError):
@@ -162,6 +193,19 @@ class Resource:
         except Exception:
             log.exception("operation failed", operation=operation.id)
             return problem_answer(InternalError("the operation could not be executed; the log has the details"))
+
+
+async def _check_administrator(call: Call) -> None:
+    """Raise InsufficientRights unless the caller may administer the tenant of the request, there or not."""
+    broker: Broker = call.state.broker
+    try:
+        tenant = await tenant_of(call.request, broker)
+    except NonexistentTenant:
+        if not call.principal.may_use(tenant_name(call.request)):
+            raise
+        tenant = None
+    if not broker.accesses.administers(call.principal, tenant, broker.now()):
+        raise InsufficientRights("this needs a permission to administer")
 
 
 def routes(operations: Iterable[Operation]) -> list[Route]:

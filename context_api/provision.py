@@ -13,6 +13,7 @@ from typing import Any
 
 from context_api.broker import Broker
 from context_api.conditions import Precondition
+from context_api.security.access import Access, not_found
 from context_api.storage.port import Change, Outcome, Tenant
 from ngsild.context import Terms
 from ngsild.entity import Entity, Instance
@@ -29,7 +30,7 @@ from ngsild.merge import (
     replace_entity,
     update_attributes,
 )
-from ngsild.problems import AlreadyExists, Problem, ResourceNotFound
+from ngsild.problems import AlreadyExists, Problem
 from ngsild.query import HasType
 from ngsild.query.types import has_type
 from ngsild.simplified import expand_simplified
@@ -48,47 +49,62 @@ class Target:
     """Types of which it must have a selection (the parameter `type`)."""
     condition: Precondition | None = None
     """What its version must be, looked at with the very version that the write replaces."""
+    named: frozenset[str] | None = None
+    """Attributes that the request would change, there or not; None where it deletes the entity."""
 
 
 #: Lost races after which a change is computed under the lock (decision 12).
 TRIES = 3
 
 
-def not_found(entity_id: str) -> ResourceNotFound:
-    """Return the problem of an entity that is not there."""
-    return ResourceNotFound(f"{entity_id}: no such entity")
-
-
-async def create_entity(broker: Broker, tenant: Tenant, entity: Entity) -> None:
+async def create_entity(broker: Broker, tenant: Tenant, entity: Entity, access: Access) -> None:
     """Create Entity (clause 5.6.1)."""
+    entity = access.owned(entity)
     change = Change(entity.id, None, entity, entity.created_at, "createEntity", frozenset(entity.attributes))
+    _permit(access, change)
     [judged] = await broker.validation.judge(tenant, [change])
     [outcome] = await broker.store.write(tenant, [judged.accepted()])
     if outcome is not Outcome.DONE:
         raise AlreadyExists(f"{entity.id}: the entity exists")
 
 
-def _addressed(found: Entity | None, target: Target) -> Entity:
-    """Return the entity that a request addresses; raise ResourceNotFound or PreconditionFailed."""
-    if found is None or (target.types is not None and not has_type(target.types, found.types)):
+def _permit(access: Access, change: Change) -> None:
+    problem = access.refusal(change)
+    if problem is not None:
+        raise problem
+
+
+def _addressed(found: Entity | None, target: Target, access: Access, now: int) -> Entity:
+    """Return the entity that a request addresses; raise ResourceNotFound, InsufficientRights or PreconditionFailed."""
+    if found is None:
+        raise not_found(target.entity_id)
+    if target.named is not None:
+        refusal = access.addressed(found, target.named, now)
+        if refusal is not None:
+            raise refusal
+    if target.types is not None and not has_type(target.types, found.types):
         raise not_found(target.entity_id)
     if target.condition is not None:
-        target.condition.check(found.version)
+        # Who sees none of it has no version to name.
+        target.condition.check((access.seen(found, now) or found).version)
     return found
 
 
-async def change_entity(broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute) -> Update:
+async def change_entity(
+    broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute, access: Access
+) -> Update:
     """Read an entity, compute what becomes of it and write that; again when another write came between."""
     entity_id = target.entity_id
     about: Surroundings | None = None
     for _ in range(TRIES):
         [found] = await broker.store.read(tenant, [entity_id])
-        before = _addressed(found, target)
+        before = _addressed(found, target, access, broker.now())
         now = max(broker.now(), before.modified_at)
         update = compute(before, now)
         change = change_of(before, update, now, operation)
         if change is None:
             return update
+        _permit(access, change)
         [judged] = await broker.validation.judge(tenant, [change])
         about = judged.about
         [outcome] = await broker.store.write(tenant, [judged.accepted()])
@@ -96,21 +112,29 @@ async def change_entity(broker: Broker, tenant: Tenant, target: Target, operatio
             return update
         if outcome is Outcome.MISSING:
             raise not_found(entity_id)
-    return await _change_locked(broker, tenant, target, operation, compute, about)
+    return await _change_locked(broker, tenant, target, operation, compute, access, about)
 
 
 async def _change_locked(
-    broker: Broker, tenant: Tenant, target: Target, operation: str, compute: Compute, about: Surroundings | None
+    broker: Broker,
+    tenant: Tenant,
+    target: Target,
+    operation: str,
+    compute: Compute,
+    access: Access,
+    about: Surroundings | None,
 ) -> Update:
     """Do the same with no other write in between; `about` is what surrounded the entity a moment ago."""
     updates: list[Update | Problem] = []
 
     def changes(found: Sequence[Entity | None]) -> list[Change]:
         try:
-            before = _addressed(found[0], target)
+            before = _addressed(found[0], target, access, broker.now())
             now = max(broker.now(), before.modified_at)
             update = compute(before, now)
             change = change_of(before, update, now, operation)
+            if change is not None:
+                _permit(access, change)
             judged = [] if change is None else [broker.validation.judge_again(tenant, change, about).accepted()]
         except Problem as problem:
             updates.append(problem)
@@ -138,19 +162,29 @@ def change_of(before: Entity, update: Update, now: int, operation: str) -> Chang
     return Change(before.id, before, before if same else after, now, operation, update.touched, late)
 
 
-async def delete_entity(broker: Broker, tenant: Tenant, target: Target) -> None:
+async def delete_entity(broker: Broker, tenant: Tenant, target: Target, access: Access) -> None:
     """Delete Entity (clause 5.6.6); its history stays (decision 8)."""
+
+    def _deletion(found: Entity | None) -> Change:
+        if found is None:
+            raise not_found(target.entity_id)
+        change = Change(found.id, found, None, max(broker.now(), found.modified_at), "deleteEntity")
+        # Rights first: a condition must not tell of an entity that is not shown.
+        _permit(access, change)
+        _addressed(found, target, access, change.at)
+        return change
+
     # The store may compute twice; the last time counts.
     refusals: list[Problem | None] = []
 
     def changes(found: Sequence[Entity | None]) -> list[Change]:
         try:
-            before = _addressed(found[0], target)
+            change = _deletion(found[0])
         except Problem as problem:
             refusals.append(problem)
             return []
         refusals.append(None)
-        return [Change(before.id, before, None, max(broker.now(), before.modified_at), "deleteEntity")]
+        return [change]
 
     await broker.store.write_locked(tenant, [target.entity_id], changes)
     if refusals[-1] is not None:

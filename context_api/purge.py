@@ -10,12 +10,13 @@ from context_api.batch import BatchResult, Plan, Step, run_steps
 from context_api.broker import Broker
 from context_api.consumption import attribute_names, read_query, read_view
 from context_api.provision import change_of
+from context_api.security.access import Access
 from context_api.storage.port import Change, Tenant
 from ngsild.context import Terms
 from ngsild.entity import Entity
 from ngsild.merge import delete_attributes
 from ngsild.problems import BadRequestData
-from ngsild.query import EVERYTHING, EntityQuery, Restriction
+from ngsild.query import EntityQuery, Restriction
 from ngsild.query.ast import link_depth
 from ngsild.query.evaluate import matches
 
@@ -42,15 +43,13 @@ def read_purge(given: Mapping[str, Any], terms: Terms, broker: Broker) -> Purge:
     return Purge(query, keep, drop)
 
 
-async def purge_entities(
-    broker: Broker, tenant: Tenant, purge: Purge, restriction: Restriction = EVERYTHING
-) -> BatchResult:
+async def purge_entities(broker: Broker, tenant: Tenant, purge: Purge, access: Access) -> BatchResult:
     """Carry out a purge, in chunks of matching entities."""
     total = BatchResult([])
-    step = _step(purge, restriction)
-    async for ids in broker.store.query_ids(tenant, purge.query, restriction):
+    step = _step(purge, access.read)
+    async for ids in broker.store.query_ids(tenant, purge.query, access.read):
         result = BatchResult(ids)
-        await run_steps(broker, tenant, dict.fromkeys(range(len(ids)), step), result)
+        await run_steps(broker, tenant, dict.fromkeys(range(len(ids)), step), result, access)
         total.errors |= {len(total.ids) + i: problem for i, problem in result.errors.items()}
         total.done |= {len(total.ids) + i for i in result.done}
         total.ids += ids

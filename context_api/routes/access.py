@@ -11,7 +11,7 @@ from context_api.answers import JSON, plain
 from context_api.broker import Broker
 from context_api.documented import BAD_REQUEST
 from context_api.negotiation import accept, content_type, read_json, tenant_of
-from context_api.operation import Answer, Body, Call, Operation
+from context_api.operation import Answer, Body, Call, Guard, Operation, guarded
 from context_api.security.policies.decide import (
     NO_DATASET,
     Decision,
@@ -187,7 +187,7 @@ def _principal(value: Any) -> Principal:
     )  # fmt: skip
 
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.CALLER, [
     Operation(
         "retrievePermissions", "GET", "/access/permissions", "", "What may I do?", get_permissions,
         answers=BAD_REQUEST | {
@@ -205,4 +205,4 @@ OPERATIONS = [
             415: Answer("The media type of the body is not supported."),
         },
     ),
-]  # fmt: skip
+])  # fmt: skip

@@ -12,9 +12,8 @@ from context_api import parameters as p
 from context_api.broker import Broker
 from context_api.documented import NOT_FOUND, READ_ERRORS
 from context_api.negotiation import LINKED, RequestContext, accept, link_context, tenant_of
-from context_api.operation import Answer, Call, Operation
+from context_api.operation import Answer, Call, Guard, Operation, guarded
 from context_api.routes.reading import answer_with
-from context_api.security.access import access_of
 from context_api.storage.port import Tenant
 from ngsild.names import is_name
 from ngsild.problems import BadRequestData, ResourceNotFound
@@ -100,7 +99,7 @@ async def _begin(call: Call) -> tuple[Broker, str, RequestContext, Tenant, Restr
     media_type = accept(call.request, LINKED)
     context = await link_context(call.request, broker)
     tenant = await tenant_of(call.request, broker)
-    return broker, media_type, context, tenant, (await access_of(call, tenant)).read
+    return broker, media_type, context, tenant, broker.access(call.principal, tenant).read
 
 
 def _name(call: Call, variable: str, context: RequestContext) -> str:
@@ -123,7 +122,7 @@ def _details(
     ]
 
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.ENTITIES, [
     Operation(
         "retrieveEntityTypes", "GET", _TYPES, "5.7.5", "List the entity types there are.", get_types,
         parameters=(p.DETAILS, p.LOCAL),
@@ -144,4 +143,4 @@ OPERATIONS = [
         parameters=(p.LOCAL,),
         answers=READ_ERRORS | NOT_FOUND | {200: Answer("The attribute.", "AttributeInfo", LINKED, ("Link",))},
     ),
-]  # fmt: skip
+])  # fmt: skip

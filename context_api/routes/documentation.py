@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.responses import HTMLResponse, Response
 
-from context_api.operation import Answer, Call, Operation
+from context_api.operation import Answer, Call, Guard, Operation, guarded
 from context_api.reference import reference_html
 from context_api.routes.model_pages import page
 
@@ -18,7 +18,7 @@ def documentation(operations: Sequence[Operation]) -> list[Operation]:
         return HTMLResponse(page("Voltweave HTTP API", list(reference_html(operations))))
 
     answers = {200: Answer("The page.", None, ("text/html",))}
-    return [
+    return guarded(Guard.CALLER, [
         Operation("documentation", "GET", "/docs", "", "The API, for people.", get_docs, answers=answers),
         Operation("root", "GET", "/", "", "The same, for who starts here.", get_docs, answers=answers),
-    ]
+    ])  # fmt: skip

@@ -16,7 +16,6 @@ from context_api.consumption import read_query, read_view, stream_entities
 from context_api.negotiation import RequestContext, tenant_of
 from context_api.operation import Call
 from context_api.routes.reading import check_geometry_property, context_link, part_of
-from context_api.security.access import access_of
 from ngsild.entity import Entity
 from ngsild.problems import BadRequestData
 from ngsild.render import Renderer
@@ -33,7 +32,7 @@ async def answer_in_lines(call: Call, broker: Broker, given: dict[str, Any], con
     query = read_query(given, context.terms, view)
     limit, offset, count = part_of(given, broker)
     tenant = await tenant_of(call.request, broker)
-    access = await access_of(call, tenant)
+    access = broker.access(call.principal, tenant)
     headers = {"Link": CONTEXT_LINK.format(await context_link(context, broker, tenant))}
     if count:
         page = await broker.store.query(tenant, query, access.read, 0, 0, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -37,7 +39,7 @@ from context_api.idempotency import repeatable
 from context_api.negotiation import ENTITIES as OFFERED
 from context_api.negotiation import ENTITY as OFFERED_ONE
 from context_api.negotiation import RDF, RequestContext, accept, link_context, read_message, tenant_of
-from context_api.operation import Answer, Body, Call, Operation
+from context_api.operation import Answer, Body, Call, Guard, Operation, guarded
 from context_api.provision import (
     Target,
     change_entity,
@@ -45,7 +47,6 @@ from context_api.provision import (
     delete_entity,
     merging,
     merging_simplified,
-    not_found,
     replacing,
 )
 from context_api.purge import purge_entities, read_purge
@@ -59,7 +60,7 @@ from context_api.routes.reading import (
     rendered,
     rendered_list,
 )
-from context_api.security.access import access_of
+from context_api.security.access import not_found
 from context_api.storage.codec import decode
 from ngsild.context import Terms
 from ngsild.expand import Nulls, expand_entity, expand_fragment
@@ -67,6 +68,7 @@ from ngsild.language import parse_language
 from ngsild.merge import MergeOptions
 from ngsild.names import entity_id
 from ngsild.problems import BadRequestData, ResourceNotFound
+from ngsild.projection import MEMBERS
 from ngsild.query.ast import HasType
 from ngsild.query.evaluate import seen
 from ngsild.query.types import parse_type_selection
@@ -80,7 +82,7 @@ async def post_entities(call: Call) -> Response:
     message = await read_message(call.request, broker)
     entity = expand_entity(message.body, message.context.terms, broker.now())
     tenant = await tenant_of(call.request, broker, create=True)
-    await create_entity(broker, tenant, entity)
+    await create_entity(broker, tenant, entity, broker.access(call.principal, tenant))
     return created(f"{broker.settings.server.public_url or ''}{BASE}/{quote(entity.id, safe=':')}")
 
 
@@ -109,7 +111,7 @@ async def answer_query(
     query = read_query(given, context.terms, view)
     limit, offset, count = page_of(given, broker)
     tenant = await tenant_of(call.request, broker)
-    access = await access_of(call, tenant)
+    access = broker.access(call.principal, tenant)
     found = await query_entities(broker, tenant, query, view, limit, offset, count, access.read)
     public_url = broker.settings.server.public_url
     headers = paging_headers(call.request, media_type, limit, offset, found.more, found.total, public_url)
@@ -125,7 +127,7 @@ async def delete_entities(call: Call) -> Response:
     context = await link_context(call.request, broker)
     purge = read_purge(call.parameters, context.terms, broker)
     tenant = await tenant_of(call.request, broker)
-    result = await purge_entities(broker, tenant, purge)
+    result = await purge_entities(broker, tenant, purge, broker.access(call.principal, tenant))
     return plain(207, result.as_dict()) if result.errors else no_content()
 
 
@@ -140,7 +142,7 @@ async def get_entity(call: Call) -> Response:
     types = selected_types(call, context.terms)
     wanted = entity_id(call.path["entityId"], "entityId")
     tenant = await tenant_of(call.request, broker)
-    restriction = (await access_of(call, tenant)).read
+    restriction = broker.access(call.principal, tenant).read
     row = await broker.store.retrieve(tenant, wanted)
     if row is None:
         raise not_found(wanted)
@@ -185,18 +187,20 @@ def selected_types(call: Call, terms: Terms) -> HasType | None:
     return None if text is None else parse_type_selection(text, terms)
 
 
-def target_of(call: Call, terms: Terms) -> Target:
-    """Return the entity that a write addresses, with what the request asks of it."""
+def target_of(call: Call, terms: Terms, named: Iterable[str] | None) -> Target:
+    """Return the entity that a write addresses, with what the request asks of it and the attributes that it names."""
     wanted = entity_id(call.path["entityId"], "entityId")
-    return Target(wanted, selected_types(call, terms), precondition_of(call))
+    attributes = None if named is None else frozenset(named)
+    return Target(wanted, selected_types(call, terms), precondition_of(call), attributes)
 
 
 async def remove_entity(call: Call) -> Response:
     """Delete Entity (clause 5.6.6)."""
     broker: Broker = call.state.broker
     context = await link_context(call.request, broker)
-    target = target_of(call, context.terms)
-    await delete_entity(broker, await tenant_of(call.request, broker), target)
+    target = target_of(call, context.terms, None)
+    tenant = await tenant_of(call.request, broker)
+    await delete_entity(broker, tenant, target, broker.access(call.principal, tenant))
     return no_content()
 
 
@@ -205,15 +209,24 @@ async def patch_entity(call: Call) -> Response:
     broker: Broker = call.state.broker
     message = await read_message(call.request, broker)
     terms = message.context.terms
-    target = target_of(call, terms)
     simplified = call.get("format") is not None or bool(call.get("options"))
     options = MergeOptions(call.get("observedAt"), _one_language(call.get("lang")))
+    named: Iterable[str]
     if simplified:
-        compute = merging_simplified(broker, message.body, terms, options)
+        compute, named = merging_simplified(broker, message.body, terms, options), _names(message.body, terms)
     else:
-        compute = merging(broker, expand_fragment(message.body, terms, Nulls.DEEP), options)
-    await change_entity(broker, await tenant_of(call.request, broker), target, "mergeEntity", compute)
+        fragment = expand_fragment(message.body, terms, Nulls.DEEP)
+        compute, named = merging(broker, fragment, options), fragment.attributes
+    target = target_of(call, terms, named)
+    tenant = await tenant_of(call.request, broker)
+    await change_entity(broker, tenant, target, "mergeEntity", compute, broker.access(call.principal, tenant))
     return no_content()
+
+
+def _names(body: Any, terms: Terms) -> list[str]:
+    """Return the attributes that a simplified body names, if it is one at all."""
+    members = body.keys() - {"id", "@id", "type", "@type", "@context", *MEMBERS} if isinstance(body, dict) else ()
+    return [terms.expand(name) for name in members]
 
 
 def _one_language(text: str | None) -> str | None:
@@ -228,16 +241,18 @@ async def put_entity(call: Call) -> Response:
     """Replace Entity (clause 5.6.18)."""
     broker: Broker = call.state.broker
     message = await read_message(call.request, broker)
-    target = target_of(call, message.context.terms)
+    target = target_of(call, message.context.terms, ())
     wanted, body = target.entity_id, message.body
     if isinstance(body, dict) and body.get("id", body.get("@id", wanted)) != wanted:
         raise BadRequestData("id: it differs from the id in the path")
     new = expand_entity({"id": wanted} | body if isinstance(body, dict) else body, message.context.terms, broker.now())
-    await change_entity(broker, await tenant_of(call.request, broker), target, "replaceEntity", replacing(new))
+    tenant = await tenant_of(call.request, broker)
+    target = replace(target, named=frozenset(new.attributes))
+    await change_entity(broker, tenant, target, "replaceEntity", replacing(new), broker.access(call.principal, tenant))
     return no_content()
 
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.ENTITIES, [
     repeatable(Operation(
         "createEntity", "POST", BASE, "5.6.1", "Create an entity.", post_entities,
         parameters=(p.LOCAL,), body=Body("Entity"),
@@ -275,4 +290,4 @@ OPERATIONS = [
         parameters=(p.TYPE, p.LOCAL, *WRITE_CONDITIONS), body=Body("Entity"),
         answers=WRITE_ERRORS | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
     ),
-]  # fmt: skip
+])  # fmt: skip

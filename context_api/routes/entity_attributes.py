@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.responses import Response
 
 from context_api import parameters as p
@@ -11,7 +13,7 @@ from context_api.conditions import FAILED, WRITE_CONDITIONS
 from context_api.documented import BAD_REQUEST, NO_CONTENT, NOT_FOUND, PARTLY, UPDATED_PARTLY, WRITE_ERRORS
 from context_api.idempotency import repeatable
 from context_api.negotiation import Message, link_context, read_message, tenant_of
-from context_api.operation import Body, Call, Operation
+from context_api.operation import Body, Call, Guard, Operation, guarded
 from context_api.provision import (
     Compute,
     appending,
@@ -46,7 +48,8 @@ async def post_attributes(call: Call) -> Response:
     broker: Broker = call.state.broker
     overwrite = "noOverwrite" not in call.get("options", frozenset())
     message, fragment = await _fragment(call, broker, Nulls.NEVER)
-    update = await _change(call, broker, message.context.terms, "appendAttrs", appending(broker, fragment, overwrite))
+    terms, compute = message.context.terms, appending(broker, fragment, overwrite)
+    update = await _change(call, broker, terms, "appendAttrs", compute, fragment.attributes)
     return _updated(update)
 
 
@@ -54,7 +57,8 @@ async def patch_attributes(call: Call) -> Response:
     """Update Attributes (clause 5.6.2)."""
     broker: Broker = call.state.broker
     message, fragment = await _fragment(call, broker, Nulls.ATTRIBUTES)
-    update = await _change(call, broker, message.context.terms, "updateAttrs", updating(broker, fragment))
+    terms, compute = message.context.terms, updating(broker, fragment)
+    update = await _change(call, broker, terms, "updateAttrs", compute, fragment.attributes)
     return _updated(update)
 
 
@@ -69,10 +73,12 @@ async def _fragment(call: Call, broker: Broker, nulls: Nulls) -> tuple[Message, 
     return message, fragment
 
 
-async def _change(call: Call, broker: Broker, terms: Terms, operation: str, compute: Compute) -> Update:
-    target = target_of(call, terms)
+async def _change(
+    call: Call, broker: Broker, terms: Terms, operation: str, compute: Compute, named: Iterable[str]
+) -> Update:
+    target = target_of(call, terms, named)
     tenant = await tenant_of(call.request, broker)
-    return await change_entity(broker, tenant, target, operation, compute)
+    return await change_entity(broker, tenant, target, operation, compute, broker.access(call.principal, tenant))
 
 
 def _updated(update: Update) -> Response:
@@ -90,7 +96,7 @@ async def patch_attribute(call: Call) -> Response:
     terms = message.context.terms
     iri = _attribute(call, terms)
     fragment = expand_attribute_fragment(call.path["attrId"], message.body, terms)
-    await _change(call, broker, terms, "updateAttr", partially_updating(broker, iri, fragment))
+    await _change(call, broker, terms, "updateAttr", partially_updating(broker, iri, fragment), [iri])
     return no_content()
 
 
@@ -101,7 +107,7 @@ async def put_attribute(call: Call) -> Response:
     terms = message.context.terms
     iri = _attribute(call, terms)
     instance = _one_instance(call.path["attrId"], message, terms)
-    await _change(call, broker, terms, "replaceAttr", replacing_attribute(iri, instance))
+    await _change(call, broker, terms, "replaceAttr", replacing_attribute(iri, instance), [iri])
     return no_content()
 
 
@@ -123,11 +129,11 @@ async def delete_attribute(call: Call) -> Response:
     terms = (await link_context(call.request, broker)).terms
     dataset, delete_all = call.get("datasetId"), call.get("deleteAll", False)
     if call.path["attrId"] == "scope":
-        compute = deleting_scope()
+        compute, named = deleting_scope(), []
     else:
-        iri = _attribute(call, terms)
-        compute = deleting_attribute(iri, None if dataset == "@none" else dataset, delete_all)
-    await _change(call, broker, terms, "deleteAttr", compute)
+        named = [_attribute(call, terms)]
+        compute = deleting_attribute(named[0], None if dataset == "@none" else dataset, delete_all)
+    await _change(call, broker, terms, "deleteAttr", compute, named)
     return no_content()
 
 
@@ -138,7 +144,7 @@ def _attribute(call: Call, terms: Terms) -> str:
     return expand_attribute_name(name, terms)
 
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.ENTITIES, [
     repeatable(Operation(
         "appendAttrs", "POST", _ATTRS, "5.6.3", "Append attributes to an entity.", post_attributes,
         parameters=(p.TYPE, p.options("noOverwrite"), p.LOCAL, *WRITE_CONDITIONS), body=Body("EntityFragment"),
@@ -164,4 +170,4 @@ OPERATIONS = [
         parameters=(p.DATASET_ID, p.DELETE_ALL, p.TYPE, p.LOCAL, *WRITE_CONDITIONS),
         answers=BAD_REQUEST | NO_CONTENT | PARTLY | NOT_FOUND | FAILED,
     ),
-]  # fmt: skip
+])  # fmt: skip

@@ -26,7 +26,7 @@ from context_api.lines import read_lines
 from context_api.load import Load, named
 from context_api.negotiation import ENTITIES as OFFERED
 from context_api.negotiation import accept, has_lines, link_context, read_batch, read_message, tenant_of
-from context_api.operation import Answer, Body, Call, Operation
+from context_api.operation import Answer, Body, Call, Guard, Operation, guarded
 from context_api.query_body import read_query_body
 from context_api.routes.entities import answer_query
 
@@ -82,11 +82,12 @@ async def _run(
         context = await link_context(call.request, broker)
         tenant = await tenant_of(call.request, broker, create)
         lines = read_lines(call.request.stream(), broker.settings.limits.max_line_bytes)
-        loaded = await Load(broker, tenant, context, read, blind).run(lines)
+        loaded = await Load(broker, tenant, context, read, broker.access(call.principal, tenant), blind).run(lines)
         return Response(loaded.as_lines(), status_code=loaded.status, media_type=NDJSON)
     message = await read_batch(call.request, broker)
     tenant = await tenant_of(call.request, broker, create)
-    return told(await run_batch(broker, tenant, message.body, message.terms, read, blind))
+    access = broker.access(call.principal, tenant)
+    return told(await run_batch(broker, tenant, message.body, message.terms, read, access, blind))
 
 
 def _changed(result: BatchResult) -> Response:
@@ -102,7 +103,7 @@ async def post_query(call: Call) -> Response:
     return await answer_query(call, broker, given, message.context, media_type)
 
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.ENTITIES, [
     repeatable(Operation(
         "createBatch", "POST", _BASE + "/create", "5.6.7", "Create entities.", batch_create,
         parameters=(p.LOCAL,), body=Body("EntityList", _BODIES), answers=WRITE_ERRORS | _CREATED | LOADED,
@@ -130,4 +131,4 @@ OPERATIONS = [
         parameters=(*p.PAGING, p.FORMAT, p.READ_OPTIONS, p.GEOMETRY_PROPERTY, p.LOCAL), body=Body("Query"),
         answers=WRITE_ERRORS | READ_ERRORS | ENTITIES,
     ),
-]  # fmt: skip
+])  # fmt: skip

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from context_api.answers import plain
 from context_api.broker import Broker
-from context_api.operation import Answer, Call, Operation
+from context_api.operation import Answer, Call, Guard, Operation
 from context_api.outage import check_storage
 from context_api.storage.port import StorageError
 
@@ -29,9 +29,9 @@ async def get_ready(call: Call) -> Response:
 _UP = {200: Answer("Up.", "Health")}
 
 OPERATIONS = [
-    Operation("live", "GET", "/q/health/live", "", "Is the process alive?", get_live, answers=_UP, public=True),
+    Operation("live", "GET", "/q/health/live", "", "Is the process alive?", get_live, answers=_UP, guard=Guard.PUBLIC),
     Operation(
         "ready", "GET", "/q/health/ready", "", "Can the broker serve?", get_ready,
-        answers=_UP | {503: Answer("The store does not answer.", "Health")}, public=True,
+        answers=_UP | {503: Answer("The store does not answer.", "Health")}, guard=Guard.PUBLIC,
     ),
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from context_api.broker import Broker
 from context_api.contexts.entries import RESOURCE, Entry, Kind
 from context_api.documented import BAD_REQUEST, NO_CONTENT
 from context_api.negotiation import LINKED, accept, content_type, read_json, tenant_of
-from context_api.operation import Answer, Body, Call, Operation, Parameter
+from context_api.operation import Answer, Body, Call, Guard, Operation, Parameter
 from context_api.parameters import DETAILS
 from ngsild.names import is_uri
 from ngsild.problems import (
@@ -144,6 +144,7 @@ OPERATIONS = [
         "Serve a stored @context or its metadata.",
         get_context,
         parameters=(DETAILS,),
+        guard=Guard.CALLER,
         answers=_ERRORS
         | _NOT_ACCEPTABLE
         | {

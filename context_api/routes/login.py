@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from context_api.answers import JSON, plain, problem_answer
 from context_api.negotiation import content_type, read_json
-from context_api.operation import Answer, Body, Call, Operation
+from context_api.operation import Answer, Body, Call, Guard, Operation
 from context_api.security.authentication import CHALLENGE
 from context_api.security.login import Login, LoginRefused, LoginUnavailable
 from ngsild.problems import InvalidRequest, IssuerUnavailable, Unauthorized
@@ -80,10 +80,12 @@ _ERRORS = {
 OPERATIONS = [
     Operation(
         "obtainTokens", "POST", "/api/token", "", "Sign in with a name and a password.", post_token,
-        body=Body("NameAndPassword", (JSON,)), answers={200: Answer("The tokens.", "Tokens")} | _ERRORS, public=True,
+        body=Body("NameAndPassword", (JSON,)), answers={200: Answer("The tokens.", "Tokens")} | _ERRORS,
+        guard=Guard.PUBLIC,
     ),
     Operation(
         "refreshToken", "POST", "/api/token/refresh", "", "Get a new access token.", post_refresh,
-        body=Body("RefreshToken", (JSON,)), answers={200: Answer("The tokens.", "Tokens")} | _ERRORS, public=True,
+        body=Body("RefreshToken", (JSON,)), answers={200: Answer("The tokens.", "Tokens")} | _ERRORS,
+        guard=Guard.PUBLIC,
     ),
 ]  # fmt: skip

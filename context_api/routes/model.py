@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from context_api.answers import JSON_LD, TURTLE
 from context_api.negotiation import accept
-from context_api.operation import Answer, Call, Operation
+from context_api.operation import Answer, Call, Guard, Operation, guarded
 from context_api.routes.model_pages import ontology_page, shapes_page
 from context_api.security.policies import profile
 from ngsild.problems import ResourceNotFound
@@ -122,7 +122,7 @@ _GRAPH_ANSWERS = {
     406: Answer("None of the accepted media types is offered.", "ProblemDetails"),
 }
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.CALLER, [
     Operation(
         "retrieveModelContext", "GET", "/contexts/{name}.jsonld", "", "An @context of the model.", get_context,
         answers={
@@ -133,4 +133,4 @@ OPERATIONS = [
     ),
     Operation("retrieveOntology", "GET", "/ontology", "", "The ontology.", get_ontology, answers=_GRAPH_ANSWERS),
     Operation("retrieveShapes", "GET", "/shapes", "", "The SHACL shapes.", get_shapes, answers=_GRAPH_ANSWERS),
-]  # fmt: skip
+])  # fmt: skip

@@ -15,7 +15,7 @@ from context_api.answers import JSON, JSON_LD, created, dump, no_content, plain
 from context_api.broker import Broker
 from context_api.documented import BAD_REQUEST, NO_CONTENT
 from context_api.negotiation import accept, content_type, read_json, tenant_name, tenant_of
-from context_api.operation import Answer, Body, Call, Operation, Parameter
+from context_api.operation import Answer, Body, Call, Guard, Operation, Parameter, guarded
 from context_api.parameters import truth
 from context_api.security.policies.containment import contained
 from context_api.security.policies.decide import administers
@@ -233,7 +233,7 @@ _WRITE = BAD_REQUEST | {
 }
 _CONFLICT = {409: Answer("Another version came at the same time: Conflict.", _PROBLEM)}
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.CALLER, [
     Operation(
         "listPolicies", "GET", _BASE, "", "The policies that the caller may see.", list_policies,
         parameters=(PLATFORM,), answers=_READ | {200: Answer("The policies.", "Policies")},
@@ -263,4 +263,4 @@ OPERATIONS = [
         "listPolicyVersions", "GET", _ONE + "/versions", "", "The versions of a policy, the newest first.",
         get_versions, parameters=(PLATFORM,), answers=_READ | {200: Answer("The versions.", "PolicyVersions")},
     ),
-]  # fmt: skip
+])  # fmt: skip

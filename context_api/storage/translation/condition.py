@@ -11,10 +11,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 from context_api.storage.index_rows import Kind
 from context_api.storage.tables import RESERVED_NAME
+from context_api.storage.translation.sight import Sights
 from context_api.storage.translation.terms import Typesets, having
 from context_api.storage.translation.values import STRING_KINDS, Predicate, comparison, equality, kind_in
 from ngsild.query.ast import (
@@ -74,15 +75,6 @@ class Condition:
     """SQL for "the residual must be asked", of rows for which `sql` holds: any other row meets the condition."""
 
 
-class _Sight(NamedTuple):
-    """Where an attribute is shown to a caller."""
-
-    shown: frozenset[int]
-    """In all entities with these sets of types."""
-    depends: bool
-    """In some with other sets of types, which only the document can tell."""
-
-
 class Conditions(ABC):
     """Translates nodes for one statement, whose parameters gather here."""
 
@@ -97,7 +89,7 @@ class Conditions(ABC):
         self.typesets = typesets
         """Every type set that a match may have."""
         self._rows = 0
-        self._sights: dict[str, _Sight] = {}
+        self._sights = Sights(lookup.typesets, typesets)
         self._shown_in: dict[int, frozenset[int]] = {}
 
     @abstractmethod
@@ -138,7 +130,7 @@ class Conditions(ABC):
             case And():
                 return all_of([self.condition(term, view) for term in node.terms])
             case Or():
-                return self._either(node, view)
+                return _either(self, node, view)
             case Not():
                 return _negated(self.condition(node.term, view), node)
             case InDatasets():
@@ -153,9 +145,7 @@ class Conditions(ABC):
 
     def attribute(self, path: Path, view: View) -> int | None:
         """Return the number of a path's attribute, None where it is hidden from all matches or was never stored."""
-        if path.is_entity_member:
-            return self.lookup.name(path.attribute)
-        sight = self._sight(path.attribute, view)
+        sight = self._sights.of(path, view.restriction)
         if not (sight.shown or sight.depends):
             return None
         attr = self.lookup.name(path.attribute)
@@ -165,21 +155,7 @@ class Conditions(ABC):
 
     def depends(self, path: Path, view: View) -> bool:
         """Tell whether more than the types decides if a path of an entity is shown: then only the document can tell."""
-        if path.attribute == "modifiedAt":
-            # That of what is shown is not that of the entity.
-            restriction = view.restriction
-            return not all(restriction.of_types(self.lookup.typesets[n]).total for n in self.typesets)
-        return not path.is_entity_member and self._sight(path.attribute, view).depends
-
-    def _sight(self, attribute: str, view: View) -> _Sight:
-        if view.restriction.everything:
-            return _Sight(self.typesets, False)
-        found = self._sights.get(attribute)
-        if found is None:
-            shows = {n: view.restriction.of_types(self.lookup.typesets[n]).shows(attribute) for n in self.typesets}
-            shown = frozenset(n for n, shown in shows.items() if shown)
-            found = self._sights[attribute] = _Sight(shown, None in shows.values())
-        return found
+        return self._sights.of(path, view.restriction).depends
 
     def alive(self, row: str, attr: int, view: View) -> str:
         """Return SQL for "the instance of the attribute may be looked at"."""
@@ -258,14 +234,6 @@ class Conditions(ABC):
             for start in ("/", "")
             if pattern.subtree
         ]
-
-    def _either(self, node: Or, view: View) -> Condition:
-        found = [(condition, term) for term in node.terms if (condition := self.condition(term, view)).sql != FALSE]
-        if any(condition == Condition(TRUE) for condition, _ in found):
-            return Condition(TRUE)
-        if not found:
-            return Condition(FALSE)
-        return found[0][0] if len(found) == 1 else self.either(node, found, view)
 
     def _of_attribute(self, node: Linked | Leaf | GeoQuery, view: View) -> Condition:
         path = node.path if isinstance(node, Exists | Equal | Compare | Match) else _path(node)
@@ -365,6 +333,16 @@ def all_of(conditions: Sequence[Condition]) -> Condition:
     if len(residuals) > 1:
         return Condition(sql, And(residuals), unsure_if_any(asked))
     return Condition(sql, *((residuals[0], asked[0].unsure) if residuals else ()))
+
+
+def _either(conditions: Conditions, node: Or, view: View) -> Condition:
+    """Return the disjunction, less what is known to be false."""
+    found = [(each, term) for term in node.terms if (each := conditions.condition(term, view)).sql != FALSE]
+    if any(condition == Condition(TRUE) for condition, _ in found):
+        return Condition(TRUE)
+    if not found:
+        return Condition(FALSE)
+    return found[0][0] if len(found) == 1 else conditions.either(node, found, view)
 
 
 def _negated(inner: Condition, node: Not) -> Condition:

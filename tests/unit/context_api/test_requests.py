@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from context_api.app import create_app
 from context_api.purge import purge_entities, read_purge
+from context_api.security.access import FULL
 from context_api.settings import LimitSettings, ServerSettings, Settings, StorageSettings
 from ngsild.context import core_terms
 
@@ -172,7 +173,7 @@ async def test_a_purge_spares_what_no_longer_matches(
             yield ids
 
     monkeypatch.setattr(broker.store, "query_ids", query_ids)
-    await purge_entities(broker, tenant, read_purge({"type": "Car", "q": "n==1"}, core_terms(), broker))
+    await purge_entities(broker, tenant, read_purge({"type": "Car", "q": "n==1"}, core_terms(), broker), FULL)
     assert (await client.get(f"{ENTITIES}/urn:x:1")).status_code == 404
     assert (await client.get(f"{ENTITIES}/urn:x:2")).json()["n"]["value"] == 5
 
