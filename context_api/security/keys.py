@@ -8,6 +8,7 @@ from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
+from joserfc.util import base64_to_int
 
 _MOST_KEYS = 100
 _LEAST_RSA_BITS = 2048
@@ -66,6 +67,8 @@ def _imported(data: dict[str, Any]) -> RSAKey | ECKey | None:
     if members is None or not all(isinstance(data.get(name), str) for name in members):
         return None
     try:
+        if kind == "RSA" and base64_to_int(data["n"]).bit_length() < _LEAST_RSA_BITS:
+            return None
         key = JWKRegistry.import_key({name: data[name] for name in members})
         key.raw_value  # noqa: B018 - imports it: only then is a point known to lie on its curve
     except (JoseError, ValueError, TypeError, KeyError):
@@ -75,7 +78,7 @@ def _imported(data: dict[str, Any]) -> RSAKey | ECKey | None:
 
 def _algorithms(key: RSAKey | ECKey | None) -> frozenset[str]:
     if isinstance(key, RSAKey):
-        return _RSA if key.raw_value.key_size >= _LEAST_RSA_BITS else frozenset()
+        return _RSA
     if isinstance(key, ECKey):
         name = _CURVES.get(key.curve_name)
         return frozenset({name}) if name else frozenset()

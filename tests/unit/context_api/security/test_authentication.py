@@ -21,7 +21,9 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from context_api.app import create_app, operations
+from context_api.front import Front
 from context_api.operation import Resource
+from context_api.security.authentication import local_user
 from context_api.settings import LoginSettings, SecuritySettings, ServerSettings, Settings, StorageSettings
 from tests.issuer import OwnIssuer, own_issuer
 from tests.served import served
@@ -30,6 +32,11 @@ V1 = "/ngsi-ld/v1"
 CAR = {"id": "urn:ngsi-ld:Car:1", "type": "Car", "n": {"type": "Property", "value": 1}}
 #: What is open to everybody; whoever adds to it has thought about it.
 PUBLIC = {"live", "ready", "obtainTokens", "refreshToken"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture
@@ -195,6 +202,25 @@ def test_sockets_of_other_kinds_are_closed(issuer: OwnIssuer, broker: Callable[.
                 b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             )
             assert connection.recv(4096).split(b" ")[1] in (b"401", b"403")
+
+
+@pytest.mark.anyio
+async def test_sockets_of_other_kinds_reach_no_route() -> None:
+    """One that a route would take, too: nobody asks who sends what comes over it."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def application(*_: Any) -> None:
+        raise AssertionError("it was reached")
+
+    front = Front(application, hosts=[], max_query_length=100, authenticate=local_user)
+    await front({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close"}]
 
 
 class TokenEndpoint:

@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from joserfc.util import int_to_base64
 from structlog.testing import capture_logs
 
 from context_api.security.issuers import Issuer, Issuers, KeysUnavailable
 from context_api.security.tokens import InvalidToken, Tokens
 from context_api.settings import SecuritySettings
-from tests.issuer import OwnIssuer, own_issuer
+from tests.issuer import Answer, OwnIssuer, own_issuer
 
 pytestmark = pytest.mark.anyio
 
@@ -124,6 +126,28 @@ async def test_keys_rotate_while_tokens_are_verified() -> None:
             assert known.failures == 0
 
 
+async def test_a_look_that_began_before_a_key_was_there_does_not_refuse_it() -> None:
+    with own_issuer() as issuer:
+        async with verifying(issuer) as (tokens, _):
+            await verify(tokens, issuer.token())
+
+            def slowly(path: str) -> Answer | None:
+                found = issuer.document(path)
+                time.sleep(0.4 if path.endswith("/certs") else 0)
+                return found
+
+            issuer.answer = slowly
+            issuer.requests.clear()
+            forged = asyncio.create_task(tokens.principal(issuer.token({"kid": "unknown"}).encode()))
+            await until(lambda: any(path.endswith("/certs") for path in issuer.requests))
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(issuer.rotate)
+            assert not forged.done()
+            assert await verify(tokens, issuer.token()) == "ada"
+            with pytest.raises(InvalidToken):
+                await forged
+
+
 async def test_an_issuer_that_stops_changes_nothing_for_good_tokens() -> None:
     with own_issuer() as issuer:
         async with verifying(issuer, token_cache_seconds=0, keys_interval=0.2) as (tokens, known):
@@ -230,6 +254,8 @@ async def test_metadata_leads_nowhere_else() -> None:
 async def test_what_is_no_set_of_keys() -> None:
     with own_issuer() as issuer:
         jwk = issuer.keys[issuer.kid].as_dict(private=False) | {"kid": issuer.kid}
+        weak = generate_private_key(65537, 1024)  # noqa: S505 - it is refused
+        modulus = weak.public_key().public_numbers().n
         unusable: list[tuple[Any, str]] = [
             ([], "no JWK set"), ({"keys": {}}, "no JWK set"), ({"keys": []}, "no key for"),
             ({"keys": [7, {}]}, "no key"), ({"keys": [jwk | {"use": "enc"}]}, "no key"),
@@ -238,6 +264,7 @@ async def test_what_is_no_set_of_keys() -> None:
             ({"keys": [jwk | {"key_ops": ["sign"]}]}, "no key"), ({"keys": [jwk | {"n": "AQAB"}]}, "no key"),
             ({"keys": [jwk | {"n": 7}]}, "no key"),
             ({"keys": [{"kty": "oct", "k": "AAAA", "kid": issuer.kid}]}, "no key"),
+            ({"keys": [jwk | {"n": int_to_base64(modulus)}]}, "no key"),
             ({"keys": [jwk | {"kty": "EC"}]}, "no key"), ({"keys": [jwk | {"kty": []}]}, "no key"),
         ]  # fmt: skip
         for document, said in unusable:
