@@ -5,7 +5,7 @@ STAMP := .venv/.set-up
 PYTEST_JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers run test test-oracle check bench docs model format lock
+.PHONY: help setup servers run keycloak test test-oracle check bench docs model format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,10 @@ servers: ## install the servers that the tests need (as root; otherwise say what
 
 run: setup ## start Voltweave with its adapters and a simulated town on http://127.0.0.1:9090
 	$(BIN)/voltweave up
+
+keycloak: setup ## start a local Keycloak with our realm and a user for each role on http://127.0.0.1:8080/auth
+	@tests/servers.sh keycloak
+	$(BIN)/python -m benchmarks.keycloak
 
 check: setup ## ruff, strict types, import arrows, names and texts
 	$(BIN)/ruff check .

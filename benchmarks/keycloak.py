@@ -1,15 +1,18 @@
-"""A Keycloak server of one's own: started on loopback in a new folder, killed and started again, then gone.
+"""A Keycloak server of one's own: started on loopback in a folder, killed and started again.
 
 It is Keycloak's own distribution, which `tests/servers.sh` fetches by Maven and builds once for this machine. Its
-database is a file in the folder, so that realms and keys outlive the process.
+database is a file in the folder, so that realms and keys outlive the process. Tests start it in a folder that goes with
+it, and `make keycloak` in var/keycloak, with the realm of the folder keycloak/ and its demonstration users.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,7 +29,21 @@ LONGEST_START_S: Final = 180
 LONGEST_STOP_S: Final = 30
 #: Of the administrator of the realm `master`, who is made at the first start.
 ADMIN: Final = ("admin", "an administrator of tests only")
+TRIAL_PORT: Final = 8080
 _HEAP: Final = "-Xms128m -Xmx768m"
+_TRIAL: Final = """
+Keycloak is ready, with the realm voltweave.  (Ctrl-C stops it)
+
+  sign in as   viewer, owner, partner, authority, operator, provider or administrator
+  at           {url}/realms/voltweave/account
+  password     {VOLTWEAVE_KEYCLOAK_DEMO_PASSWORD}
+
+The administrator is asked to set up one-time passwords. To change the realm, in a second terminal:
+
+  set -a; . var/keycloak/passwords.env
+  .venv/bin/voltweave keycloak plan --demo
+  .venv/bin/voltweave partner add acme --role partner-application
+"""
 
 
 def installed() -> Path | None:
@@ -39,17 +56,31 @@ def installed() -> Path | None:
 class KeycloakServer:
     """A server whose database and port outlive its process."""
 
-    def __init__(self, programs: Path, folder: Path, themes: Path | None = None) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        folder: Path,
+        themes: Path | None = None,
+        port: int | None = None,
+        password: str = ADMIN[1],
+    ) -> None:
+        """Take the port, or any that is free, and the administrator's password at the first start."""
         self._programs = programs
         self._folder = folder
         self._themes = themes
+        self._password = password
         self._process: subprocess.Popen[bytes] | None = None
-        self._port, self._management = free_port(), free_port()
+        self._port, self._management = port or free_port(), free_port()
 
     @property
     def url(self) -> str:
         """Return the URL that realms lie below, without a slash at the end."""
         return f"http://127.0.0.1:{self._port}/auth"
+
+    @property
+    def log(self) -> Path:
+        """Return the file that holds what the server said."""
+        return self._folder / "log"
 
     def start(self) -> None:
         """Start the process, unless it runs, and wait until it is ready.
@@ -59,13 +90,12 @@ class KeycloakServer:
         """
         if self._process is not None and self._process.poll() is None:
             return
-        name, password = ADMIN
         environment = os.environ | {
-            "KC_BOOTSTRAP_ADMIN_USERNAME": name,
-            "KC_BOOTSTRAP_ADMIN_PASSWORD": password,
+            "KC_BOOTSTRAP_ADMIN_USERNAME": ADMIN[0],
+            "KC_BOOTSTRAP_ADMIN_PASSWORD": self._password,
             "JAVA_OPTS_KC_HEAP": _HEAP,
         }
-        with (self._folder / "log").open("ab") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "bin" / "kc.sh", "start", "--optimized", *self._options()],
                 cwd=self._folder,
@@ -100,7 +130,7 @@ class KeycloakServer:
             except httpx.TransportError:
                 pass
             time.sleep(0.2)
-        told = (self._folder / "log").read_text(errors="replace")[-3000:]
+        told = self.log.read_text(errors="replace")[-3000:]
         self.kill()
         raise RuntimeError(f"Keycloak did not get ready; its log ends:\n{told}")
 
@@ -139,3 +169,43 @@ def keycloak(programs: Path, themes: Path | None = None) -> Iterator[KeycloakSer
             yield server
         finally:
             server.stop()
+
+
+def main() -> None:
+    """Run a server in var/keycloak with the realm and its demonstration users, until Ctrl-C."""
+    programs = installed()
+    if programs is None:
+        sys.exit("Keycloak or Java is lacking: tests/servers.sh keycloak gets them (packages as root)")
+    folder = Path("var/keycloak").resolve()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    passwords = _passwords(folder / "passwords.env")
+    for end in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(end, lambda *_: sys.exit())
+    themes = Path(__file__).resolve().parents[1] / "keycloak" / "themes"
+    server = KeycloakServer(programs, folder, themes, TRIAL_PORT, passwords["VOLTWEAVE_KEYCLOAK_ADMIN_PASSWORD"])
+    print(f"Starting Keycloak {VERSION}; half a minute the first time.", flush=True)
+    try:
+        server.start()
+        apply = [sys.executable, "-m", "voltweave", "keycloak", "apply", "--demo", "--yes"]
+        environment = os.environ | passwords | {"VOLTWEAVE_KEYCLOAK_URL": server.url}
+        subprocess.run(
+            [*apply, "--secrets-file", folder / "clients.env"], env=environment, check=True, stdout=subprocess.DEVNULL
+        )
+        print(_TRIAL.format(url=server.url, **passwords), flush=True)
+        while True:
+            signal.pause()
+    finally:
+        server.stop()
+
+
+def _passwords(path: Path) -> dict[str, str]:
+    """Return the passwords of the administrator and of the demonstration users, made up at the first start."""
+    if not path.is_file():
+        names = ("VOLTWEAVE_KEYCLOAK_ADMIN_PASSWORD", "VOLTWEAVE_KEYCLOAK_DEMO_PASSWORD")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.writelines(f"{name}={secrets.token_urlsafe(12)}\n" for name in names)
+    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+if __name__ == "__main__":
+    main()

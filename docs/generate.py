@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
@@ -38,7 +39,7 @@ def settings_classes() -> Iterator[type[BaseSettings]]:
 
 def _type_name(field: FieldInfo) -> str:
     kinds = get_args(field.annotation) or (field.annotation,)
-    names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
     return " or ".join(
         names.get(kind, getattr(kind, "__name__", str(kind))) for kind in kinds if kind is not type(None)
     )

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Install what the tests need from the system: as root it installs, otherwise it says what is lacking and goes on,
-# and the tests in question skip loudly (or fail, when CI=true).
+# and the tests in question skip loudly (or fail, when CI=true). With the argument keycloak it gets only what that needs.
 set -euo pipefail
 
 # Debian packages, and how to tell that one is there; a server that tests come to need gets a line here.
 packages=(python3-venv curl git make postgresql postgis default-jre-headless maven unzip chromium)
+[ "${1:-}" != keycloak ] || packages=(default-jre-headless maven unzip)
 present() {
     case "$1" in
         python3-venv) python3 -c 'import ensurepip, venv' ;;
@@ -49,7 +50,7 @@ for package in "${packages[@]}"; do
 done
 
 if [ "${#lacking[@]}" -eq 0 ]; then
-    echo "Servers: all packages that the tests need are installed."
+    echo "Servers: all packages that are needed are installed."
 elif [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     apt-get update --quiet --quiet
     for i in "${!lacking[@]}"; do

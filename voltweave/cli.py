@@ -13,8 +13,10 @@ from voltweave.commands import (
     adapters,
     ingest,
     issues,
+    keycloak,
     migrate,
     model,
+    partner,
     policies,
     quarantine,
     query,
@@ -60,6 +62,8 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(issues.app, name="issues")
 app.add_typer(policies.app, name="policies")
 app.add_typer(model.app, name="model")
+app.add_typer(keycloak.app, name="keycloak")
+app.add_typer(partner.app, name="partner")
 app.command("settings")(settings.settings)
 
 

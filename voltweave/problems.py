@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     REFUSED = 3
     UNREACHABLE = 4
+    DIFFERS = 5
     INTERNAL = 70
     INTERRUPTED = 130
 
@@ -31,6 +32,7 @@ MEANINGS = {
     ExitCode.USAGE: "an option or argument is wrong or missing",
     ExitCode.REFUSED: "a setting, file, address or port that you must put right first",
     ExitCode.UNREACHABLE: "the server does not answer",
+    ExitCode.DIFFERS: "`keycloak plan` found something that `keycloak apply` would change",
     ExitCode.INTERNAL: "a fault of Voltweave itself; VOLTWEAVE_TRACEBACK=1 shows where",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C before it was done",
 }

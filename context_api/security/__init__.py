@@ -1,4 +1,4 @@
 """Who may do and reach what.
 
-What belongs here: the egress guard; later token verification, policies and audit.
+What belongs here: the egress guard, token verification, policies, the provisioning of Keycloak; later audit.
 """
