@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from context_api.security.policies.containment import contained
-from context_api.security.policies.decide import Decision, Question, decide, parts_of
+from context_api.security.policies.decide import Decision, Question, decide, parts_of, visible_parts
 from context_api.security.policies.model import (
+    READING,
     SELF,
     Action,
     Assignee,
@@ -19,10 +21,15 @@ from context_api.security.policies.model import (
     Rule,
     RuleKind,
     Target,
+    attributes_of,
+    where_of,
 )
 from context_api.security.policies.personal import NON_PERSONAL
 from context_api.security.principal import ANONYMOUS, DEFAULT, LOCAL, Principal
 from ngsild.entity import Entity
+from ngsild.query import Restriction
+from ngsild.query import restriction as query
+from ngsild.query.evaluate import seen
 from tests.contract.query_cases import CIM, NOW
 from tests.unit.context_api.security.policy_cases import ISSUER, owned_entities, people, policies, rules
 
@@ -165,6 +172,38 @@ def test_the_place_of_a_building_is_not_personal_and_that_of_a_car_is() -> None:
         entity = Entity("urn:x:1", [MODEL + each for each in types], {LOCATION: {"type": "GeoProperty", "value": {}}})
         question = asked(entity=entity, parts=frozenset({(LOCATION, "@none")}))
         assert decide(found, question).allowed is expected, types
+
+
+# Restrictions
+
+
+def compiled(policies: Iterable[Policy], question: Question) -> Restriction:
+    """Return the rules of policies on a caller as queries have them."""
+    found: dict[RuleKind, list[query.Rule]] = {kind: [] for kind in RuleKind}
+    for each in (each for policy in policies if policy.is_binding for each in policy.rules):
+        if (
+            question.action in each.actions and each.concerns(question.principal)
+            and each.target.is_of(question.tenant) and each.constraints.hold_at(question.moment)
+            and each.is_for(question.purpose)
+        ):  # fmt: skip
+            where = where_of(each.target, question.principal)
+            found[each.kind] += [
+                query.Rule(types, where, attributes, each.target.datasets)
+                for types, attributes in attributes_of(each.target, question.action)
+            ]
+    return Restriction(tuple(found[PERMISSION]), tuple(found[PROHIBITION]))
+
+
+@settings(max_examples=300)
+@given(questions(), policies("one"), policies("two"))
+def test_a_restriction_of_the_parts_of_rules_shows_what_is_decided(
+    question: Question, one: Policy, two: Policy
+) -> None:
+    assume(question.action in READING)
+    found = [one, two]
+    shown = seen(question.entity, compiled(found, question), NOW)
+    assert (shown is not None) is decide(found, replace(question, parts=None)).allowed
+    assert frozenset(parts_of(shown) if shown else ()) == visible_parts(found, question)
 
 
 # Containment
