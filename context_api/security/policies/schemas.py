@@ -24,7 +24,7 @@ _EXAMPLE = {
                 "type": "AssetCollection",
                 "refinement": [
                     {"leftOperand": "entityType", "operator": "eq", "rightOperand": "ChargingStation,EVSE"},
-                    {"leftOperand": "scopeQ", "operator": "eq", "rightOperand": "/cpo-one/#"},
+                    {"leftOperand": "scopeQ", "operator": "eq", "rightOperand": "/cpo_one/#"},
                 ],
             },
         }

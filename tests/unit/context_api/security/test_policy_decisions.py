@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import combinations
+from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from context_api.security.policies.containment import contained
-from context_api.security.policies.decide import Decision, Question, decide, parts_of
+from context_api.security.policies.decide import Decision, Question, decide, parts_of, visible_parts
 from context_api.security.policies.model import (
+    READING,
     SELF,
     Action,
     Assignee,
@@ -19,10 +23,17 @@ from context_api.security.policies.model import (
     Rule,
     RuleKind,
     Target,
+    attributes_of,
+    where_of,
 )
 from context_api.security.policies.personal import NON_PERSONAL
 from context_api.security.principal import ANONYMOUS, DEFAULT, LOCAL, Principal
 from ngsild.entity import Entity
+from ngsild.query import HasType, InScope, Restriction, parse_scope_q
+from ngsild.query import restriction as query
+from ngsild.query.evaluate import seen
+from ngsild.query.scope import scope_matches
+from ngsild.query.types import has_type
 from tests.contract.query_cases import CIM, NOW
 from tests.unit.context_api.security.policy_cases import ISSUER, owned_entities, people, policies, rules
 
@@ -167,6 +178,38 @@ def test_the_place_of_a_building_is_not_personal_and_that_of_a_car_is() -> None:
         assert decide(found, question).allowed is expected, types
 
 
+# Restrictions
+
+
+def compiled(policies: Iterable[Policy], question: Question) -> Restriction:
+    """Return the rules of policies on a caller as queries have them."""
+    found: dict[RuleKind, list[query.Rule]] = {kind: [] for kind in RuleKind}
+    for each in (each for policy in policies if policy.is_binding for each in policy.rules):
+        if (
+            question.action in each.actions and each.concerns(question.principal)
+            and each.target.is_of(question.tenant) and each.constraints.hold_at(question.moment)
+            and each.is_for(question.purpose)
+        ):  # fmt: skip
+            where = where_of(each.target, question.principal)
+            found[each.kind] += [
+                query.Rule(types, where, attributes, each.target.datasets)
+                for types, attributes in attributes_of(each.target, question.action)
+            ]
+    return Restriction(tuple(found[PERMISSION]), tuple(found[PROHIBITION]))
+
+
+@settings(max_examples=300)
+@given(questions(), policies("one"), policies("two"))
+def test_a_restriction_of_the_parts_of_rules_shows_what_is_decided(
+    question: Question, one: Policy, two: Policy
+) -> None:
+    assume(question.action in READING)
+    found = [one, two]
+    shown = seen(question.entity, compiled(found, question), NOW)
+    assert (shown is not None) is decide(found, replace(question, parts=None)).allowed
+    assert frozenset(parts_of(shown) if shown else ()) == visible_parts(found, question)
+
+
 # Containment
 
 granters = st.builds(
@@ -245,3 +288,63 @@ def test_a_policy_of_a_tenant_is_within_that_tenant() -> None:
     assert contained(grant, admin, held, None, everywhere=False)
     assert not contained(grant, admin, held, "blue", everywhere=False)
     assert not contained(grant, admin, held, None, everywhere=True)
+
+
+ADMIN = Principal("s1", ISSUER)
+type_names = st.frozensets(st.sampled_from("abc"), min_size=1)
+type_selections = st.lists(type_names, min_size=1, max_size=2).map(lambda found: HasType(tuple(found)))
+scope_selections = st.lists(
+    st.sampled_from(["/A", "/A/#", "/#", "/+", "/+/#", "/A/B", "/+/B", "/A/+", "/A/B/#"]), min_size=1, max_size=2
+).map(lambda found: parse_scope_q("|".join(found)))
+SCOPES = ["/A", "/B", "/A/B", "/A/C", "/B/B", "/A/B/C", "/C/B/A"]
+
+
+def grants(asked_for: dict[str, Any], held: dict[str, Any]) -> bool:
+    wide = policy(rule(PERMISSION, Action.READ, Action.ADMINISTER, **held))
+    return contained(rule(PERMISSION, Action.READ, **asked_for), ADMIN, [wide], None, everywhere=True)
+
+
+@given(type_selections, type_selections)
+def test_types_that_pass_are_within(asked_for: HasType, held: HasType) -> None:
+    if grants({"types": asked_for}, {"types": held}):
+        for types in (set(found) for size in range(4) for found in combinations("abc", size)):
+            assert has_type(held, types) or not has_type(asked_for, types)
+
+
+@given(scope_selections, scope_selections)
+def test_scopes_that_pass_are_within(asked_for: InScope, held: InScope) -> None:
+    def met(scopes: InScope, scope: str) -> bool:
+        return any(all(scope_matches(pattern, scope) for pattern in group) for group in scopes.any_of)
+
+    if grants({"scopes": asked_for}, {"scopes": held}):
+        for scope in SCOPES:
+            assert met(held, scope) or not met(asked_for, scope)
+
+
+def test_types_and_scopes_that_are_within_pass() -> None:
+    one, both = HasType((frozenset("a"),)), HasType((frozenset("ab"), frozenset("ac")))
+    assert grants({"types": both}, {"types": one})
+    assert not grants({"types": one}, {"types": both})
+    assert grants({"scopes": parse_scope_q("/A/B/#|/A")}, {"scopes": parse_scope_q("/A/#")})
+
+
+def test_what_a_prohibition_takes_from_the_granter_cannot_be_granted() -> None:
+    ids = [frozenset({f"urn:x:{number}"}) for number in (1, 2)]
+    wide = rule(PERMISSION, Action.READ, Action.ADMINISTER)
+    forbid = rule(PROHIBITION, Action.READ, ids=ids[0])
+    held = [policy(wide, forbid)]
+    passed = [
+        contained(rule(PERMISSION, Action.READ, **target), ADMIN, held, None, everywhere=True)
+        for target in ({}, {"ids": ids[0]}, {"ids": ids[1]}, {"types": HasType((frozenset("a"),))})
+    ]
+    assert passed == [False, False, True, False]
+    for action in (Action.READ, Action.ADMINISTER):
+        assert not contained(wide, ADMIN, [policy(wide, rule(PROHIBITION, action))], None, everywhere=True)
+
+
+def test_a_place_stays_personal_where_the_types_of_a_rule_say_so() -> None:
+    cars = HasType((frozenset({MODEL + "ElectricVehicle"}),))
+    found = [policy(rule(PERMISSION, Action.READ, types=cars, readable=frozenset({NON_PERSONAL})))]
+    both = [MODEL + "ElectricVehicle", MODEL + "Building"]
+    entity = Entity("urn:x:1", both, {LOCATION: {"type": "GeoProperty", "value": {}}})
+    assert not decide(found, asked(entity=entity, parts=frozenset({(LOCATION, "@none")}))).allowed

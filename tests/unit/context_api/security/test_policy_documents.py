@@ -11,6 +11,7 @@ from hypothesis import given
 from pyld import jsonld
 
 from context_api.security.policies import profile
+from context_api.security.policies.checking import check
 from context_api.security.policies.model import SELF, Action, Assignee, AssigneeKind, Policy, PolicyKind
 from context_api.security.policies.odrl import expand, read_policy
 from context_api.security.policies.personal import NON_PERSONAL
@@ -49,6 +50,12 @@ def test_what_is_written_is_read_again(policy: Policy) -> None:
     assert set(found.rules) == set(policy.rules)
     assert (found.uid, found.name, found.version) == (policy.uid, policy.name, policy.version)
     assert (found.kind, found.assigner) == (policy.kind, policy.assigner)
+
+
+@given(policies())
+def test_the_shapes_pass_whatever_is_understood(policy: Policy) -> None:
+    written = write_policy(policy)
+    check(expand(written, [profile.context()["@context"]]))
 
 
 @given(policies())
