@@ -81,6 +81,11 @@ KNOWN = {
     "contextId": "none-yet",
     "recordId": "0123456789abcdef0123456789abcdef",
     "issueId": "urn:ngsi-ld:DataQualityIssue:demo:1",
+    "policyName": "stations",
+}
+POLICY: dict[str, Any] = {
+    "type": "Set",
+    "permission": {"assignee": "role:viewer", "action": "read", "target": {"type": "AssetCollection"}},
 }
 ENERGY = "https://w3id.org/voltweave/cim#energyDelivered"
 PROPOSED = {
@@ -192,6 +197,12 @@ def aim(case: schemathesis.Case[Any]) -> None:
         case.headers.pop(header, None)
     if case.operation.label == "PUT /shapes/{name}":
         case.body = SHAPES
+    if "/policies" in case.operation.label:
+        case.query = {}
+    if case.operation.label == "PUT /policies/{policyName}":
+        case.body = POLICY
+    if case.operation.label == "POST /policies":
+        case.body = POLICY | {"name": f"number-{sum(answered.values())}"}
     if case.operation.label == "GET /ngsi-ld/v1/entities":
         kept = {name: case.query[name] for name in ("format", "options", "count") if name in case.query}
         case.query = {"type": KNOWN["type"]} | kept
@@ -219,6 +230,7 @@ def fill(client: TestClient) -> None:
     headers = {"Link": LINK}
     assert client.post("/ngsi-ld/v1/entityOperations/upsert", json=REPAIRABLE, headers=headers).is_success
     assert client.post("/quarantine", json=[QUARANTINED]).is_success
+    assert client.put(f"/policies/{KNOWN['policyName']}", json=POLICY).is_success
     turtle = {"Content-Type": "text/turtle"}
     assert client.put(f"/shapes/{KNOWN['name']}", content=SHAPES, headers=turtle).is_success
     contexts = "/ngsi-ld/v1/jsonldContexts"
