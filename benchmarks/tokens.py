@@ -27,7 +27,7 @@ from context_api.security.issuers import Issuers
 from context_api.security.tokens import Tokens
 from context_api.settings import SecuritySettings
 
-_ISSUER: Final = "https://issuer.example/realms/benchmark"
+ISSUER: Final = "https://issuer.example/realms/benchmark"
 _KID: Final = "benchmark"
 _GOAL_US: Final = 10.0
 _ROUNDS: Final = 5
@@ -42,26 +42,26 @@ _PATH: Final = f"/ngsi-ld/v1/entities/{_ENTITY['id']}"
 def measure(options: Options) -> Iterator[Row]:
     """Yield microseconds a token, and CPU milliseconds a retrieve with one beside a retrieve without."""
     key = RSAKey.generate_key(2048)
-    with _published(key) as place:
+    with published(key) as place:
         yield from asyncio.run(_in_process(key, place))
         yield _retrieves(key, place)
 
 
 async def _in_process(key: RSAKey, place: str) -> list[Row]:
-    settings = SecuritySettings(issuers=_ISSUER, jwks_urls=f"{_ISSUER}={place}")
+    settings = SecuritySettings(issuers=ISSUER, jwks_urls=f"{ISSUER}={place}")
     issuers = Issuers(settings)
     await issuers.start()
     try:
         authenticate = authentication(Tokens(settings, issuers), lambda scope: False)
         found, verified = [], []
         for _ in range(_ROUNDS):
-            scope = _scope(_token(key))
+            scope = _scope(token_of(key))
             await authenticate(scope)
             began = time.process_time()
             for _ in range(_FOUND):
                 await authenticate(scope)
             found.append((time.process_time() - began) * 1e6 / _FOUND)
-            scopes = [_scope(_token(key, jti=str(number))) for number in range(_VERIFIED)]
+            scopes = [_scope(token_of(key, jti=str(number))) for number in range(_VERIFIED)]
             began = time.process_time()
             for scope in scopes:
                 await authenticate(scope)
@@ -76,8 +76,8 @@ async def _in_process(key: RSAKey, place: str) -> list[Row]:
 
 def _retrieves(key: RSAKey, place: str) -> Row:
     """Return CPU time of a retrieve of a small entity with a token, beside the same without an issuer, in turns."""
-    token = _token(key)
-    issuer = {"VOLTWEAVE_ISSUERS": _ISSUER, "VOLTWEAVE_JWKS_URLS": f"{_ISSUER}={place}"}
+    token = token_of(key)
+    issuer = {"VOLTWEAVE_ISSUERS": ISSUER, "VOLTWEAVE_JWKS_URLS": f"{ISSUER}={place}"}
     with ExitStack() as stack:
         targets = []
         open_to_all = {"VOLTWEAVE_ISSUERS": ""}
@@ -98,11 +98,11 @@ def _retrieves(key: RSAKey, place: str) -> Row:
     return Row("retrieve of a small entity with a token; SQLite", with_token, "CPU ms", beside)
 
 
-def _token(key: RSAKey, **claims: str) -> str:
+def token_of(key: RSAKey, **claims: Any) -> str:
     """Return a token as large as Keycloak's."""
     now = int(time.time())
     content: dict[str, Any] = {
-        "iss": _ISSUER, "aud": ["voltweave-api", "account"], "sub": "0f5b29dd-8d93-4c10-a8ad-9d7c5e5d0e11",
+        "iss": ISSUER, "aud": ["voltweave-api", "account"], "sub": "0f5b29dd-8d93-4c10-a8ad-9d7c5e5d0e11",
         "typ": "Bearer", "azp": "voltweave-adapters", "iat": now, "exp": now + 3600, "acr": "1",
         "sid": "6d4f2b1b-51a0-4ac2-8f06-cb9ad42ac2d0", "scope": "profile email", "email_verified": True,
         "preferred_username": "service-account-voltweave-adapters", "tenants": ["*"], "groups": ["/cpo-one"],
@@ -120,7 +120,7 @@ def _scope(token: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _published(key: RSAKey) -> Iterator[str]:
+def published(key: RSAKey) -> Iterator[str]:
     """Serve the public key as an issuer does; give its URL."""
     document = json.dumps({"keys": [{**key.as_dict(private=False), "kid": _KID, "use": "sig"}]}).encode()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from context_api.broker import Broker
 from context_api.storage.codec import decode
-from context_api.storage.port import Tenant
+from context_api.storage.port import Row, Tenant
 from ngsild.context import Terms
 from ngsild.entity import Entity
 from ngsild.expand import expand_attribute_name
@@ -38,7 +38,7 @@ from ngsild.query import (
     parse_scope_q,
     parse_type_selection,
 )
-from ngsild.query.evaluate import seen
+from ngsild.query.evaluate import seen, shown_of
 from ngsild.query.types import has_type
 from ngsild.render import Format, Representation
 
@@ -273,11 +273,14 @@ async def retrieve_entity(
 
 async def _read_visible(broker: Broker, tenant: Tenant, ids: list[str], restriction: Restriction) -> list[Entity]:
     """Return those of the entities that a caller may see, as the caller may see them."""
-    return _all_seen(filter(None, await broker.store.read(tenant, ids)), restriction, broker.now())
+    found = filter(None, await broker.store.read(tenant, ids))
+    now = broker.now()
+    return [shown for entity in found if (shown := seen(entity, restriction, now)) is not None]
 
 
-def _all_seen(entities: Iterable[Entity], restriction: Restriction, now: int) -> list[Entity]:
-    return [shown for entity in entities if (shown := seen(entity, restriction, now)) is not None]
+def _all_shown(found: Iterable[Row], restriction: Restriction, now: int) -> list[Entity]:
+    """Return the entities of rows that a query under the restriction has found, as the caller sees them."""
+    return [shown_of(decode(row), restriction, now) for row in found]
 
 
 async def query_entities(
@@ -293,7 +296,7 @@ async def query_entities(
     """Query Entities (clause 5.7.2)."""
     # One more than asked for tells whether there is a next page.
     page = await broker.store.query(tenant, query, restriction, limit + 1 if limit else 0, offset, count)
-    entities = _all_seen(map(decode, page.rows[:limit]), restriction, broker.now())
+    entities = _all_shown(page.rows[:limit], restriction, broker.now())
     links = await linked_entities(broker, tenant, entities, view, restriction)
     shown = [choose_datasets(e, view.datasets) for e in entities]
     return Found(shown, links, page.total, more=len(page.rows) > limit)
@@ -318,7 +321,7 @@ async def stream_entities(
         taken = rows[skipped:] if left < 0 else rows[skipped : skipped + left]
         left -= len(taken) if left > 0 else 0
         if taken:
-            shown = _all_seen(map(decode, taken), restriction, broker.now())
+            shown = _all_shown(taken, restriction, broker.now())
             yield [choose_datasets(entity, view.datasets) for entity in shown]
         if left == 0:
             return

@@ -32,6 +32,7 @@ from ngsild.merge import (
 )
 from ngsild.problems import AlreadyExists, Problem
 from ngsild.query import HasType
+from ngsild.query.evaluate import version_of
 from ngsild.query.types import has_type
 from ngsild.simplified import expand_simplified
 from shapes.surroundings import Surroundings
@@ -86,7 +87,7 @@ def _addressed(found: Entity | None, target: Target, access: Access, now: int) -
         raise not_found(target.entity_id)
     if target.condition is not None:
         # Who sees none of it has no version to name.
-        target.condition.check((access.seen(found, now) or found).version)
+        target.condition.check(version_of(access.seen(found, now) or found))
     return found
 
 

@@ -70,7 +70,7 @@ from ngsild.names import entity_id
 from ngsild.problems import BadRequestData, ResourceNotFound
 from ngsild.projection import MEMBERS
 from ngsild.query.ast import HasType
-from ngsild.query.evaluate import seen
+from ngsild.query.evaluate import seen, version_of
 from ngsild.query.types import parse_type_selection
 
 BASE = "/ngsi-ld/v1/entities"
@@ -173,7 +173,7 @@ async def get_entity(call: Call) -> Response:
         return response
     # What is joined changes without a new version of the entity, and what is hidden must not change the tag, so it is
     # made from the answer.
-    tag = answer_tag(response, entity.version)
+    tag = answer_tag(response, version_of(entity))
     return not_modified(call, tag) or tagged(response, tag)
 
 

@@ -40,12 +40,15 @@ from ngsild.query.ast import (
 )
 from ngsild.query.geo import relates, shape_of
 from ngsild.query.restriction import Restriction, Rule
-from ngsild.query.scope import scope_matches
+from ngsild.query.scope import in_scope
 from ngsild.query.selection import EntityQuery
 from ngsild.query.target import Element, Kind, Target, View, expired, targets
 from ngsild.query.types import has_type
 
 LinkedEntity = Callable[[str], Entity | None]
+
+#: The version of an entity of which something may be hidden.
+UNVERSIONED = -1
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -69,18 +72,39 @@ def readable(entity: Entity, restriction: Restriction, now: int) -> bool:
 def seen(entity: Entity, restriction: Restriction, now: int) -> Entity | None:
     """Return an entity as a caller sees it, None where it is not there.
 
-    Where something may be hidden, its version and the time of its last change are those of what is shown: else they
-    would tell of changes to what is not.
+    Where something may be hidden, the time of its last change is that of what is shown, and its version is UNVERSIONED:
+    else they would tell of changes to what is not.
     """
     own = restriction.of_types(frozenset(entity.types))
     if own.everything:
         return entity
+    if any(rule.whole and _meets(entity, rule, now) for rule in own.prohibitions):
+        return None
+    if not any(_meets(entity, rule, now) for rule in own.permissions):
+        return None
+    return entity if own.total else _as_shown(entity, own, now)
+
+
+def shown_of(entity: Entity, restriction: Restriction, now: int) -> Entity:
+    """Return the same of an entity that is there for the caller, such as one that a query of the caller found."""
+    own = restriction.of_types(frozenset(entity.types))
+    return entity if own.total else _as_shown(entity, own, now)
+
+
+def version_of(shown: Entity) -> int:
+    """Return the version of an entity as it is seen: where something may be hidden, a hash of what is shown."""
+    if shown.version != UNVERSIONED:
+        return shown.version
+    what = [shown.types, shown.scope, shown.expires_at, shown.attributes, shown.stamps]
+    digest = blake2b(orjson.dumps(what, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _as_shown(entity: Entity, own: Restriction, now: int) -> Entity:
+    if own.typed:
+        return _as_if_all(entity, {name: each for name, each in entity.attributes.items() if own.shows(name)})
     permissions = [rule for rule in own.permissions if _meets(entity, rule, now)]
     prohibitions = [rule for rule in own.prohibitions if _meets(entity, rule, now)]
-    if not permissions or any(rule.whole for rule in prohibitions):
-        return None
-    if not prohibitions and own.total:
-        return entity
     shown: dict[str, Attribute] = {}
     for name, attribute in entity.attributes.items():
         kept = [each for each in instances(attribute) if _shown(name, each, permissions, prohibitions)]
@@ -102,21 +126,18 @@ def _shown(name: str, instance: Instance, permissions: Iterable[Rule], prohibiti
 
 def _as_if_all(entity: Entity, attributes: dict[str, Attribute]) -> Entity:
     """Return an entity as if these were all its attributes."""
-    keys = {
-        stamp_key(name, instance.get("datasetId"))
-        for name, found in attributes.items()
-        for instance in instances(found)
-    }
-    stamps = {key: stamp for key, stamp in entity.stamps.items() if " ".join(key.split(" ")[:2]) in keys}
-    modified = max((stamp[1] for stamp in stamps.values()), default=entity.created_at)
-    what = [entity.types, entity.scope, entity.expires_at, attributes, stamps]
-    digest = blake2b(orjson.dumps(what, option=orjson.OPT_SORT_KEYS), digest_size=8).digest()
+    stamps = entity.stamps
+    if stamps:
+        held = ((name, each) for name, found in attributes.items() for each in instances(found))
+        keys = {stamp_key(name, each.get("datasetId")) for name, each in held}
+        stamps = {key: stamp for key, stamp in stamps.items() if " ".join(key.split(" ")[:2]) in keys}
+    modified = max((moment for _, moment in stamps.values()), default=entity.created_at)
     return replace(
         entity,
         attributes=attributes,
         stamps=stamps,
         modified_at=max(modified, entity.created_at),
-        version=int.from_bytes(digest, "big") >> 1,
+        version=UNVERSIONED,
     )
 
 
@@ -159,10 +180,7 @@ def _entity_holds(node: HasId | IdMatches | HasType | InScope | OwnedBy | GeoQue
         case OwnedBy():
             return entity.owner in node.owners
         case InScope():
-            return any(
-                all(any(scope_matches(pattern, scope) for scope in entity.scope) for pattern in group)
-                for group in node.any_of
-            )
+            return in_scope(node, entity.scope)
         case GeoQuery():
             return any(
                 (shape := shape_of(instance["value"])) is not None and relates(node, shape)

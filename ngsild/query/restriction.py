@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
-from ngsild.query.ast import And, HasType, Node, Not, Or
+from ngsild.query.ast import And, HasId, HasType, InScope, Node, Not, Or, OwnedBy
 from ngsild.query.types import has_type
 
 #: Sets of types for which rules are kept sorted out.
@@ -52,6 +52,7 @@ class Restriction:
     permissions: tuple[Rule, ...] = (Rule(),)
     prohibitions: tuple[Rule, ...] = ()
     _kept: dict[frozenset[str], Restriction] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _shown: dict[str, bool | None] = field(default_factory=dict, init=False, compare=False, repr=False)
     _narrowed: dict[frozenset[frozenset[str]], Restriction] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -118,6 +119,13 @@ class Restriction:
 
         Asked of the rules for one set of types (`of_types`).
         """
+        if attribute not in self._shown:
+            if len(self._shown) >= _MOST_KEPT:
+                self._shown.clear()
+            self._shown[attribute] = self._shows(attribute)
+        return self._shown[attribute]
+
+    def _shows(self, attribute: str) -> bool | None:
         against = [rule for rule in self.prohibitions if not rule.whole and rule.names(attribute)]
         if any(rule.where is None and rule.datasets is None for rule in against):
             return False
@@ -138,7 +146,27 @@ NOTHING: Final = Restriction(())
 
 def _concerning(rules: Iterable[Rule], types: frozenset[str]) -> tuple[Rule, ...]:
     """Return the rules for entities with these types, which they need not name then."""
-    return tuple(dict.fromkeys(replace(rule, types=None) for rule in rules if _is_for(rule, types)))
+    return merged(replace(rule, types=None) for rule in rules if _is_for(rule, types))
+
+
+def merged(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return rules that mean the same: those that differ in scopes, ids or owners alone become one."""
+    found: dict[Rule, None] = {}
+    alike: dict[tuple[Rule, type], list[Any]] = {}
+    for rule in rules:
+        if isinstance(rule.where, InScope | HasId | OwnedBy):
+            alike.setdefault((replace(rule, where=None), type(rule.where)), []).append(rule.where)
+        else:
+            found[rule] = None
+    for (rule, kind), wheres in alike.items():
+        name = _UNITED[kind]
+        held = [each for where in wheres for each in getattr(where, name)]
+        where = kind(tuple(dict.fromkeys(held)) if kind is InScope else frozenset(held))
+        found[replace(rule, where=where)] = None
+    return tuple(found)
+
+
+_UNITED: Final[dict[type, str]] = {InScope: "any_of", HasId: "ids", OwnedBy: "owners"}
 
 
 def _simplest(permissions: tuple[Rule, ...]) -> tuple[Rule, ...]:

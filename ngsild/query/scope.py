@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ngsild.problems import BadRequestData, TooComplexQuery
 from ngsild.query.ast import InScope, ScopePattern
@@ -54,3 +56,64 @@ def scope_matches(pattern: ScopePattern, scope: str) -> bool:
     if len(levels) < len(wanted) or (len(levels) > len(wanted) and not pattern.subtree):
         return False
     return all(want in ("+", level) for want, level in zip(wanted, levels, strict=False))
+
+
+def in_scope(node: InScope, scopes: list[str]) -> bool:
+    """Tell whether an entity with these scopes is in one that is asked for."""
+    if len(node.any_of) == 1:
+        return _in_all(node.any_of[0], scopes)
+    places = _places(node)
+    for scope in scopes:
+        path = absolute_scope(scope)
+        if path in places.exact:
+            return True
+        if any(path[:end] in places.above for end in _ends(path)):
+            return True
+    return any(_in_all(group, scopes) for group in places.others)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    exact: frozenset[str]
+    above: frozenset[str]
+    """Scopes that hold all below, and themselves."""
+    others: tuple[tuple[ScopePattern, ...], ...]
+
+
+#: By the identity of the node, which is kept with them: to hash one costs more than to ask it.
+_kept: dict[int, tuple[InScope, _Places]] = {}
+_MOST_KEPT = 1_000
+
+
+def _places(node: InScope) -> _Places:
+    """Return the scopes that are asked for one by one, so that many cost what one does."""
+    found = _kept.get(id(node))
+    if found is None:
+        if len(_kept) >= _MOST_KEPT:
+            _kept.clear()
+        found = _kept[id(node)] = node, _sorted_out(node)
+    return found[1]
+
+
+def _sorted_out(node: InScope) -> _Places:
+    exact: set[str] = set()
+    above: set[str] = set()
+    others: list[tuple[ScopePattern, ...]] = []
+    for group in node.any_of:
+        [pattern, *more] = group
+        if more or "+" in pattern.levels:
+            others.append(group)
+        else:
+            (above if pattern.subtree else exact).add("/" + "/".join(pattern.levels))
+    return _Places(frozenset(exact), frozenset(above), tuple(others))
+
+
+def _ends(path: str) -> Iterator[int]:
+    """Yield where the scopes end that hold a scope: the root, each level, and itself."""
+    yield 1
+    yield from (number for number, character in enumerate(path) if character == "/" and number)
+    yield len(path)
+
+
+def _in_all(group: tuple[ScopePattern, ...], scopes: list[str]) -> bool:
+    return all(any(scope_matches(pattern, scope) for scope in scopes) for pattern in group)

@@ -16,6 +16,7 @@ from context_api.security.principal import ANONYMOUS, LOCAL, Principal
 from context_api.storage.port import Tenant
 from ngsild.query import Restriction
 from ngsild.query.restriction import Rule as Shown
+from ngsild.query.restriction import merged
 
 #: Callers whose rights are kept.
 _MOST_KEPT: Final = 10_000
@@ -85,9 +86,7 @@ def _restriction(rules: Iterable[Rule], principal: Principal, action: Action) ->
                 Shown(types, where, attributes, rule.target.datasets)
                 for types, attributes in attributes_of(rule.target, action)
             ]
-    return Restriction(
-        tuple(dict.fromkeys(found[RuleKind.PERMISSION])), tuple(dict.fromkeys(found[RuleKind.PROHIBITION]))
-    )
+    return Restriction(merged(found[RuleKind.PERMISSION]), merged(found[RuleKind.PROHIBITION]))
 
 
 def _has_quota(rule: Rule) -> bool:

@@ -17,13 +17,8 @@ from context_api.storage.port import Tenant
 from context_api.storage.postgres.connection import uuid_key
 from context_api.storage.postgres.lookup import Prepared
 from context_api.storage.postgres.pattern import translated
-from context_api.storage.translation.condition import (
-    TRUE,
-    Condition,
-    Conditions,
-    any_of,
-    unsure_if_any,
-)
+from context_api.storage.translation.condition import Condition, Conditions, unsure_if_any
+from context_api.storage.translation.scopes import TRUE, any_of
 from ngsild.query.ast import GeoQuery, IdMatches, Match, Node, Or, ScopePattern
 from ngsild.query.geo import reference_shape, search_box
 from ngsild.query.target import View

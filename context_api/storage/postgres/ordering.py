@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from context_api.storage.index_rows import MEMBER, Kind
-from context_api.storage.translation.condition import FALSE, Conditions, any_of, numbers
+from context_api.storage.translation.condition import Conditions, numbers
+from context_api.storage.translation.scopes import FALSE, any_of
 from ngsild.query.order import Ordering, OrderKey
 from ngsild.query.target import View
 

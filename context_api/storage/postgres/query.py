@@ -21,8 +21,9 @@ from context_api.storage.port import Tenant
 from context_api.storage.postgres.condition import PostgresConditions
 from context_api.storage.postgres.lookup import Prepared
 from context_api.storage.postgres.ordering import Order
-from context_api.storage.translation.condition import TRUE, Condition, any_of, numbers, unsure_if_any
+from context_api.storage.translation.condition import Condition, numbers, unsure_if_any
 from context_api.storage.translation.driver import ByGeometry, ByIds, ByScope, ByTypes, ByValue, Driver, choose
+from context_api.storage.translation.scopes import TRUE, any_of
 from context_api.storage.translation.terms import Term, Terms
 from ngsild.query import EntityQuery, Restriction
 from ngsild.query.target import View

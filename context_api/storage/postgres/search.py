@@ -20,8 +20,8 @@ from context_api.storage.postgres.names import Names
 from context_api.storage.postgres.ordering import Order, order_of
 from context_api.storage.postgres.query import Statement, Translation, Walk
 from context_api.storage.postgres.reads import row_of
-from context_api.storage.translation.condition import FALSE, TRUE
 from context_api.storage.translation.driver import ByTypes
+from context_api.storage.translation.scopes import FALSE, TRUE
 from ngsild.query import EntityQuery, Restriction
 from ngsild.query.evaluate import seen
 from ngsild.query.order import Ordering, sort_key

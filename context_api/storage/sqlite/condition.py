@@ -10,7 +10,8 @@ from typing import Any
 from context_api.storage.index_rows import Kind
 from context_api.storage.sqlite.functions import Functions
 from context_api.storage.sqlite.lookup import Lookup
-from context_api.storage.translation.condition import TRUE, Condition, Conditions, any_of
+from context_api.storage.translation.condition import Condition, Conditions
+from context_api.storage.translation.scopes import TRUE, any_of
 from context_api.storage.translation.values import kind_in
 from ngsild.query.ast import GeoQuery, IdMatches, Match, Node, Or, ScopePattern
 from ngsild.query.geo import search_box

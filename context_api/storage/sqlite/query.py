@@ -15,8 +15,8 @@ from typing import Any
 from context_api.storage.sqlite.condition import SqliteConditions
 from context_api.storage.sqlite.functions import Functions
 from context_api.storage.sqlite.lookup import Lookup
-from context_api.storage.translation.condition import FALSE, TRUE
 from context_api.storage.translation.driver import ByGeometry, ByIds, ByScope, ByTypes, ByValue, Driver, choose
+from context_api.storage.translation.scopes import FALSE, TRUE
 from context_api.storage.translation.terms import Terms
 from ngsild.query import EntityQuery, Restriction
 from ngsild.query.order import Ordering, OrderKey

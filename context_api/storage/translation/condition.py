@@ -4,17 +4,16 @@ What the index rows can answer is SQL over them. What only the document can, is 
 narrows the candidates, then the plain evaluator is asked (docs/decisions/0020 and 0023).
 """
 
-# ruff: noqa: S608 - values are parameters; only names and numbers of ours are put into the text
-
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Protocol
 
 from context_api.storage.index_rows import Kind
 from context_api.storage.tables import RESERVED_NAME
+from context_api.storage.translation.scopes import FALSE, TRUE, Scopes, any_of
 from context_api.storage.translation.sight import Sights
 from context_api.storage.translation.terms import Typesets, having
 from context_api.storage.translation.values import STRING_KINDS, Predicate, comparison, equality, kind_in
@@ -38,14 +37,10 @@ from ngsild.query.ast import (
     Or,
     OwnedBy,
     Path,
-    ScopePattern,
 )
 from ngsild.query.restriction import EVERYTHING
 from ngsild.query.target import View
 
-TRUE = "TRUE"
-# SQLite folds 0 and "IN ()" while it parses, and then finds no plan for a forced index.
-FALSE = "1 = 0"
 _TIMES = {"createdAt": "e.created_at", "modifiedAt": "e.modified_at", "expiresAt": "e.expires_at"}
 _EXISTS = {"id": TRUE, "type": TRUE, "createdAt": TRUE, "modifiedAt": TRUE, "deletedAt": FALSE}
 _EXISTS |= {"scope": "e.scope IS NOT NULL", "expiresAt": "e.expires_at IS NOT NULL"}
@@ -75,11 +70,9 @@ class Condition:
     """SQL for "the residual must be asked", of rows for which `sql` holds: any other row meets the condition."""
 
 
-class Conditions(ABC):
+class Conditions(Scopes):
     """Translates nodes for one statement, whose parameters gather here."""
 
-    #: Ends a subquery that the planner shall not merge into the statement.
-    FENCE: ClassVar[str] = ""
     #: SQL for the moment of the query and for the number of the tenant.
     now: str
     tenant: str
@@ -91,10 +84,6 @@ class Conditions(ABC):
         self._rows = 0
         self._sights = Sights(lookup.typesets, typesets)
         self._shown_in: dict[int, frozenset[int]] = {}
-
-    @abstractmethod
-    def bind(self, value: Any) -> str:
-        """Return the SQL for a parameter."""
 
     @abstractmethod
     def keys(self, ids: frozenset[str]) -> str:
@@ -111,10 +100,6 @@ class Conditions(ABC):
     @abstractmethod
     def undecided(self, node: Node, view: View, partial: str, indexed: str) -> Condition:
         """Return the condition `indexed`, which means nothing where `partial` holds: then the document is asked."""
-
-    @abstractmethod
-    def levels(self, pattern: ScopePattern) -> str:
-        """Return SQL over row `s` of `entity_scope` for a pattern that leaves levels open."""
 
     @abstractmethod
     def geo(self, query: GeoQuery, attr: int, view: View) -> Condition:
@@ -193,9 +178,6 @@ class Conditions(ABC):
             f" AND {wanted.format(v=row)} AND {self.alive(row, attr, view)}"
         )
 
-    def exists(self, rows: str) -> str:
-        return f"EXISTS (SELECT 1 FROM {rows}{self.FENCE})"
-
     def living(self, geometry: str, attr: int, view: View) -> str:
         """Return SQL for "the instance of this row of a geometry may be looked at"."""
         row = self.row()
@@ -203,37 +185,6 @@ class Conditions(ABC):
             f"value {row} WHERE {row}.k = {geometry}.k AND {row}.attr = {geometry}.attr"
             f" AND {row}.dataset = {geometry}.dataset AND {row}.seq = 0 AND {self.alive(row, attr, view)}"
         )
-
-    def scope_predicate(self, pattern: ScopePattern) -> str:
-        """Return SQL over row `s` of `entity_scope`; the leading slash of a stored scope is optional."""
-        if not pattern.levels:
-            return TRUE
-        if "+" in pattern.levels:
-            return self.levels(pattern)
-        return any_of([f"s.scope IN ({','.join(self._points(pattern))})", *self._subtree(pattern, "s")])
-
-    def ranges(self, pattern: ScopePattern) -> list[str]:
-        """Return SQL over a row {s} of `entity_scope` for each range of scopes that a pattern without "+" matches.
-
-        One scope is a range too: its bounds are the same.
-        """
-        points = [f"{{s}}.scope >= {point} AND {{s}}.scope <= {point}" for point in self._points(pattern)]
-        return [*points, *self._subtree(pattern, "{s}")]
-
-    def _points(self, pattern: ScopePattern) -> list[str]:
-        """Return parameters for the scope of a pattern."""
-        path = "/".join(pattern.levels)
-        return [self.bind(f"/{path}"), self.bind(path)]
-
-    def _subtree(self, pattern: ScopePattern, row: str) -> list[str]:
-        """Return SQL for the scopes below that of a pattern, if it matches them."""
-        path = "/".join(pattern.levels)
-        # "0" is the character after "/".
-        return [
-            f"{row}.scope > {self.bind(f'{start}{path}/')} AND {row}.scope < {self.bind(f'{start}{path}0')}"
-            for start in ("/", "")
-            if pattern.subtree
-        ]
 
     def _of_attribute(self, node: Linked | Leaf | GeoQuery, view: View) -> Condition:
         path = node.path if isinstance(node, Exists | Equal | Compare | Match) else _path(node)
@@ -316,11 +267,10 @@ class Conditions(ABC):
                     return TRUE
                 return f"e.typeset IN ({numbers(found)})" if found else FALSE
             case InScope():
-                groups = [[self._in_scope(pattern) for pattern in group] for group in node.any_of]
-                return any_of([" AND ".join(group) for group in groups])
-
-    def _in_scope(self, pattern: ScopePattern) -> str:
-        return self.exists(f"entity_scope s WHERE s.k = e.k AND {self.scope_predicate(pattern)}")
+                alone = [group[0] for group in node.any_of if len(group) == 1]
+                scoped = [self.in_some(alone)] if alone else []
+                groups = [group for group in node.any_of if len(group) > 1]
+                return any_of([*scoped, *(" AND ".join(self.in_some([each]) for each in group) for group in groups)])
 
 
 def all_of(conditions: Sequence[Condition]) -> Condition:
@@ -361,11 +311,6 @@ def unsure_if_any(conditions: Iterable[Condition]) -> str:
     """Return SQL for "one of these conditions, which all have residuals, must be asked"."""
     found = [condition.unsure for condition in conditions]
     return TRUE if TRUE in found else any_of(found)
-
-
-def any_of(alternatives: Sequence[str]) -> str:
-    """Return the disjunction of SQL expressions; none is false."""
-    return f"({' OR '.join(alternatives) or FALSE})"
 
 
 def numbers(ids: Iterable[int]) -> str:
