@@ -48,6 +48,10 @@ class Broker:
         """Return what a caller may do with the entities of a tenant now."""
         return self.accesses.of(principal, tenant, self.now())
 
+    def administers(self, principal: Principal, tenant: Tenant) -> bool:
+        """Tell whether a caller looks after a tenant now."""
+        return self.accesses.administers(principal, tenant, self.now())
+
     @property
     def core(self) -> TermMap:
         """The terms of requests that name no @context (clause 5.5.5)."""

@@ -50,10 +50,18 @@ class Selection:
     rule: str | None = None
     before: int | None = None
     """Received before this moment."""
+    owner: str | None = None
+    """Set aside by this principal."""
 
     def condition(self, tenant: Tenant) -> ColumnElement[bool]:
         """Return it as a condition on the table."""
-        pairs = ((_C.id, self.id), (_C.stream, self.stream), (_C.state, self.state), (_C.rule, self.rule))
+        pairs = (
+            (_C.id, self.id),
+            (_C.stream, self.stream),
+            (_C.state, self.state),
+            (_C.rule, self.rule),
+            (_C.owner, self.owner),
+        )
         found = [column == value for column, value in pairs if value is not None]
         if self.before is not None:
             found.append(_C.received_at < self.before)
@@ -77,13 +85,15 @@ class Quarantine:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    async def keep(self, tenant: Tenant, arrivals: Sequence[Arrival], now: int) -> None:
-        """Keep records; those that are there stay as they are."""
+    async def keep(self, tenant: Tenant, arrivals: Sequence[Arrival], now: int, owner: str | None = None) -> None:
+        """Keep records that a principal sets aside; those that are there stay as they are."""
         for attempt in range(1, _ATTEMPTS + 1):
             known = await self._known(tenant, [arrival.id for arrival in arrivals])
             new = {arrival.id: arrival for arrival in arrivals if arrival.id not in known}
             try:
-                await self._records.execute(*(insert(quarantine).values(_row(tenant, a, now)) for a in new.values()))
+                await self._records.execute(
+                    *(insert(quarantine).values(_row(tenant, a, now, owner)) for a in new.values())
+                )
             except Duplicate:
                 # Another process kept one of them meanwhile.
                 if attempt == _ATTEMPTS:
@@ -111,29 +121,29 @@ class Quarantine:
         [(found,)] = await self._records.fetch(counted)
         return int(found)
 
-    async def get(self, tenant: Tenant, record_id: str) -> dict[str, Any]:
+    async def get(self, tenant: Tenant, one: Selection) -> dict[str, Any]:
         """Return all that is kept of a record; raise ResourceNotFound."""
         columns = (_C.id, _C.stream, _C.rule, _C.state, _C.version, _C.received_at, _C.changed_at, _C.summary)
-        wanted = select(*columns, _C.content, _C.mended).where(Selection(record_id).condition(tenant))
+        wanted = select(*columns, _C.content, _C.mended).where(one.condition(tenant))
         for *summary, content, mended in await self._records.fetch(wanted):
             whole: dict[str, Any] = _summary(summary) | orjson.loads(content)
             return whole if mended is None else whole | {"mended": orjson.loads(mended)}
-        raise ResourceNotFound(f"{record_id[:80]}: there is no such record in quarantine")
+        raise ResourceNotFound(f"{(one.id or '')[:80]}: there is no such record in quarantine")
 
-    async def mend(self, tenant: Tenant, record_id: str, record: dict[str, Any], now: int) -> None:
+    async def mend(self, tenant: Tenant, one: Selection, record: dict[str, Any], now: int) -> None:
         """Keep a record as it should be; raise ResourceNotFound, or Conflict for one that was replayed."""
         values = {"state": State.MENDED, "mended": dump(record).decode()}
-        await self._change_one(tenant, record_id, values, now)
+        await self._change_one(tenant, one, values, now)
 
-    async def request_replay(self, tenant: Tenant, record_id: str, now: int) -> None:
+    async def request_replay(self, tenant: Tenant, one: Selection, now: int) -> None:
         """Ask for the replay of a record; raise ResourceNotFound, or Conflict for one that was replayed."""
-        await self._change_one(tenant, record_id, {"state": State.REPLAY_REQUESTED}, now)
+        await self._change_one(tenant, one, {"state": State.REPLAY_REQUESTED}, now)
 
-    async def _change_one(self, tenant: Tenant, record_id: str, values: dict[str, Any], now: int) -> None:
+    async def _change_one(self, tenant: Tenant, one: Selection, values: dict[str, Any], now: int) -> None:
         # Looked at after the change, lest a replay that ends meanwhile is taken for what was asked.
-        await self._records.execute(_changed(and_(Selection(record_id).condition(tenant), _NOT_REPLAYED), values, now))
-        if (await self.get(tenant, record_id))["state"] == State.REPLAYED:
-            raise Conflict(f"{record_id}: the record was replayed; its entities are stored")
+        await self._records.execute(_changed(and_(one.condition(tenant), _NOT_REPLAYED), values, now))
+        if (await self.get(tenant, one))["state"] == State.REPLAYED:
+            raise Conflict(f"{one.id}: the record was replayed; its entities are stored")
 
     async def request_replays(self, tenant: Tenant, selection: Selection, now: int) -> int:
         """Ask for the replay of all records that are meant and were not replayed; return how many."""
@@ -142,12 +152,12 @@ class Quarantine:
         await self._records.execute(_changed(meant, {"state": State.REPLAY_REQUESTED}, now))
         return int(count)
 
-    async def settle(self, tenant: Tenant, outcomes: Sequence[Outcome], now: int) -> None:
+    async def settle(self, tenant: Tenant, outcomes: Sequence[Outcome], now: int, owner: str | None = None) -> None:
         """Write down what came of replays; what was changed, or settled, since it was replayed stays as it is."""
         stays = case((_C.mended.is_not(None), State.MENDED.value), else_=State.OPEN.value)
         statements = []
         for outcome in outcomes:
-            meant = and_(Selection(outcome.id).condition(tenant), _NOT_REPLAYED, _unchanged(outcome))
+            meant = and_(Selection(outcome.id, owner=owner).condition(tenant), _NOT_REPLAYED, _unchanged(outcome))
             if outcome.finding is None:
                 values: dict[str, Any] = {"state": State.REPLAYED}
             else:
@@ -196,7 +206,7 @@ def _changed(meant: ColumnElement[bool], values: dict[str, Any], now: int) -> An
     return update(quarantine).where(meant).values(version=_C.version + 1, changed_at=now, **values)
 
 
-def _row(tenant: Tenant, arrival: Arrival, now: int) -> dict[str, Any]:
+def _row(tenant: Tenant, arrival: Arrival, now: int, owner: str | None) -> dict[str, Any]:
     return {
         "tenant": tenant.id,
         "id": arrival.id,
@@ -208,6 +218,7 @@ def _row(tenant: Tenant, arrival: Arrival, now: int) -> dict[str, Any]:
         "changed_at": now,
         "summary": dump(arrival.summary()).decode(),
         "content": dump(arrival.content()).decode(),
+        "owner": owner,
     }
 
 

@@ -14,13 +14,14 @@ from context_api.answers import JSON, no_content, plain
 from context_api.broker import Broker
 from context_api.documented import NO_CONTENT
 from context_api.negotiation import content_type, read_json, tenant_of
-from context_api.operation import Answer, Body, Call, Operation, Parameter
+from context_api.operation import Answer, Body, Call, Guard, Operation, Parameter, guarded
 from context_api.parameters import PAGING, one_of
 from context_api.quarantine.body import MAX_RULE, STREAM, Arrival, B, Mend, Outcome, read_body
 from context_api.quarantine.records import Selection, State
 from context_api.routes.reading import page_of, paging_headers
+from context_api.storage.port import Tenant
 from ngsild.names import date_time
-from ngsild.problems import BadRequestData, InvalidRequest, Problem, TooManyResults
+from ngsild.problems import BadRequestData, InsufficientRights, InvalidRequest, Problem, TooManyResults
 
 _BASE = "/quarantine"
 _ONE = _BASE + "/{recordId}"
@@ -56,7 +57,9 @@ async def post_records(call: Call) -> Response:
     broker: Broker = call.state.broker
     arrivals, refused = await _read_batch(call, Arrival)
     tenant = await tenant_of(call.request, broker, create=True)
-    await broker.quarantine.keep(tenant, arrivals, broker.now())
+    if not broker.access(call.principal, tenant).create.permissions:
+        raise InsufficientRights("only who may create entities sets records aside")
+    await broker.quarantine.keep(tenant, arrivals, broker.now(), call.principal.identity or None)
     return _told(arrivals, refused)
 
 
@@ -65,7 +68,7 @@ async def post_outcomes(call: Call) -> Response:
     broker: Broker = call.state.broker
     outcomes, refused = await _read_batch(call, Outcome)
     tenant = await tenant_of(call.request, broker)
-    await broker.quarantine.settle(tenant, outcomes, broker.now())
+    await broker.quarantine.settle(tenant, outcomes, broker.now(), _whose(call, tenant))
     return _told(outcomes, refused)
 
 
@@ -74,7 +77,7 @@ async def get_records(call: Call) -> Response:
     broker: Broker = call.state.broker
     limit, offset, counted = page_of(call.parameters, broker)
     tenant = await tenant_of(call.request, broker)
-    selection = _selection(call)
+    selection = _selection(call, tenant)
     found = await broker.quarantine.summaries(tenant, selection, limit + 1, offset)
     total = await broker.quarantine.count(tenant, selection) if counted else None
     more, public_url = len(found) > limit, broker.settings.server.public_url
@@ -85,7 +88,7 @@ async def get_record(call: Call) -> Response:
     """Return all that is kept of one record."""
     broker: Broker = call.state.broker
     tenant = await tenant_of(call.request, broker)
-    return plain(200, await broker.quarantine.get(tenant, call.path["recordId"]))
+    return plain(200, await broker.quarantine.get(tenant, _one(call, tenant)))
 
 
 async def patch_record(call: Call) -> Response:
@@ -94,7 +97,7 @@ async def patch_record(call: Call) -> Response:
     content_type(call.request)
     mend = read_body(Mend, await read_json(call.request, broker), broker.settings.limits.max_quarantined_bytes)
     tenant = await tenant_of(call.request, broker)
-    await broker.quarantine.mend(tenant, call.path["recordId"], mend.record, broker.now())
+    await broker.quarantine.mend(tenant, _one(call, tenant), mend.record, broker.now())
     return no_content()
 
 
@@ -102,33 +105,35 @@ async def replay_record(call: Call) -> Response:
     """Ask the adapter of its stream to try one record again."""
     broker: Broker = call.state.broker
     tenant = await tenant_of(call.request, broker)
-    await broker.quarantine.request_replay(tenant, call.path["recordId"], broker.now())
+    await broker.quarantine.request_replay(tenant, _one(call, tenant), broker.now())
     return no_content()
 
 
 async def replay_records(call: Call) -> Response:
     """Ask for the replay of all records that a filter names."""
     broker: Broker = call.state.broker
-    selection = _filter(call)
+    _check_filter(call)
     tenant = await tenant_of(call.request, broker)
-    return plain(200, {"records": await broker.quarantine.request_replays(tenant, selection, broker.now())})
+    found = await broker.quarantine.request_replays(tenant, _selection(call, tenant), broker.now())
+    return plain(200, {"records": found})
 
 
 async def delete_record(call: Call) -> Response:
     """Delete one record."""
     broker: Broker = call.state.broker
     tenant = await tenant_of(call.request, broker)
-    await broker.quarantine.get(tenant, call.path["recordId"])
-    await broker.quarantine.remove(tenant, Selection(call.path["recordId"]))
+    one = _one(call, tenant)
+    await broker.quarantine.get(tenant, one)
+    await broker.quarantine.remove(tenant, one)
     return no_content()
 
 
 async def purge_records(call: Call) -> Response:
     """Delete all records that a filter names."""
     broker: Broker = call.state.broker
-    selection = _filter(call)
+    _check_filter(call)
     tenant = await tenant_of(call.request, broker)
-    return plain(200, {"records": await broker.quarantine.remove(tenant, selection)})
+    return plain(200, {"records": await broker.quarantine.remove(tenant, _selection(call, tenant))})
 
 
 async def _read_batch(call: Call, kind: type[B]) -> tuple[list[B], dict[str, Problem]]:
@@ -158,15 +163,25 @@ def _told(items: Iterable[Any], refused: dict[str, Problem]) -> Response:
     return plain(207, {"success": [item.id for item in items], "errors": errors})
 
 
-def _selection(call: Call) -> Selection:
-    return Selection(None, call.get("stream"), call.get("state"), call.get("rule"), call.get("olderThan"))
+def _selection(call: Call, tenant: Tenant) -> Selection:
+    owner = _whose(call, tenant)
+    return Selection(None, call.get("stream"), call.get("state"), call.get("rule"), call.get("olderThan"), owner)
 
 
-def _filter(call: Call) -> Selection:
-    """Return what a request names; one that names nothing would mean everything."""
+def _one(call: Call, tenant: Tenant) -> Selection:
+    return Selection(call.path["recordId"], owner=_whose(call, tenant))
+
+
+def _whose(call: Call, tenant: Tenant) -> str | None:
+    """Return whose records a caller may reach: its own, and for who may administer those of all."""
+    broker: Broker = call.state.broker
+    return None if broker.administers(call.principal, tenant) else call.principal.identity
+
+
+def _check_filter(call: Call) -> None:
+    """Refuse a request that names nothing, and would mean everything."""
     if not call.parameters:
         raise BadRequestData(f"{', '.join(p.name for p in _SELECTION)}: at least one of them is needed")
-    return _selection(call)
 
 
 _ERRORS = {
@@ -184,7 +199,7 @@ _PARTLY = {207: Answer("Some were refused; the others are kept.", "QuarantineRes
 _REPLAYED = {409: Answer("The record was replayed: Conflict.", _PROBLEM)}
 _SUM = {200: Answer("How many records it was.", "QuarantineSum")}
 
-OPERATIONS = [
+OPERATIONS = guarded(Guard.CALLER, [
     Operation(
         "quarantineRecords", "POST", _BASE, "", "Keep records that an adapter sets aside; what is there stays.",
         post_records, parameters=(TENANT,), body=Body("QuarantinedRecords"),
@@ -226,4 +241,4 @@ OPERATIONS = [
         "deleteQuarantined", "DELETE", _ONE, "", "Delete a record.", delete_record,
         parameters=(TENANT,), answers=_ERRORS | NO_CONTENT,
     ),
-]  # fmt: skip
+])  # fmt: skip

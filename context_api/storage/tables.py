@@ -331,6 +331,7 @@ quarantine = Table(
     Column("summary", Text, nullable=False),
     Column("content", Text, nullable=False),
     Column("mended", Text),
+    Column("owner", Text),
     PrimaryKeyConstraint("tenant", "id"),
 )
 Index("quarantine_by_stream", quarantine.c.tenant, quarantine.c.stream, quarantine.c.state, quarantine.c.rule)

@@ -35,10 +35,10 @@ def kept(broker: Any) -> Quarantine:
 
 async def test_what_arrives_twice_is_kept_once(broker: Any, kept: Quarantine) -> None:
     await kept.keep(broker.tenant, [arrival(1), arrival(2), arrival(2)], 5_000_000)
-    await kept.mend(broker.tenant, identifier(1), {"kwh": "1"}, 6_000_000)
+    await kept.mend(broker.tenant, Selection(identifier(1)), {"kwh": "1"}, 6_000_000)
     await kept.keep(broker.tenant, [arrival(1, reason="another"), arrival(3)], 7_000_000)
     assert await kept.count(broker.tenant, Selection()) == 3
-    found = await kept.get(broker.tenant, identifier(1))
+    found = await kept.get(broker.tenant, Selection(identifier(1)))
     assert found == {
         "id": identifier(1), "stream": "sessions", "rule": "energy-least", "state": "mended", "version": 2,
         "receivedAt": "1970-01-01T00:00:05Z", "changedAt": "1970-01-01T00:00:06Z", "provider": "town",
@@ -78,29 +78,31 @@ async def test_a_replay_is_settled_once_and_only_for_the_version_that_was_replay
     await kept.keep(broker.tenant, [arrival(1), arrival(2)], 1)
     assert await kept.request_replays(broker.tenant, Selection(stream="sessions"), 2) == 2
     asked = {row["number"]: row["version"] for row in await kept.summaries(broker.tenant, Selection(), 9, 0)}
-    await kept.mend(broker.tenant, identifier(1), {"kwh": "2"}, 3)
+    await kept.mend(broker.tenant, Selection(identifier(1)), {"kwh": "2"}, 3)
     outcomes = [Outcome(id=identifier(n), version=asked[n]) for n in (1, 2)] + [Outcome(id=identifier(9), version=1)]
     await kept.settle(broker.tenant, outcomes, 4)
     await kept.settle(broker.tenant, outcomes, 5)
-    assert (await kept.get(broker.tenant, identifier(1)))["state"] == "mended", "a mend that came meanwhile wins"
-    assert (await kept.get(broker.tenant, identifier(2)))["state"] == "replayed"
-    assert (await kept.get(broker.tenant, identifier(2)))["version"] == asked[2] + 1
+    assert (await kept.get(broker.tenant, Selection(identifier(1))))["state"] == "mended", (
+        "a mend that came meanwhile wins"
+    )
+    assert (await kept.get(broker.tenant, Selection(identifier(2))))["state"] == "replayed"
+    assert (await kept.get(broker.tenant, Selection(identifier(2))))["version"] == asked[2] + 1
     with pytest.raises(Conflict):
-        await kept.mend(broker.tenant, identifier(2), {}, 6)
+        await kept.mend(broker.tenant, Selection(identifier(2)), {}, 6)
     with pytest.raises(Conflict):
-        await kept.request_replay(broker.tenant, identifier(2), 6)
+        await kept.request_replay(broker.tenant, Selection(identifier(2)), 6)
     assert await kept.request_replays(broker.tenant, Selection(stream="sessions"), 7) == 1
 
 
 async def test_a_replay_that_fails_renews_the_report_and_keeps_the_mend(broker: Any, kept: Quarantine) -> None:
     await kept.keep(broker.tenant, [arrival(1), arrival(2)], 1)
-    await kept.mend(broker.tenant, identifier(1), {"kwh": "x"}, 2)
+    await kept.mend(broker.tenant, Selection(identifier(1)), {"kwh": "x"}, 2)
     for number in (1, 2):
-        await kept.request_replay(broker.tenant, identifier(number), 3)
+        await kept.request_replay(broker.tenant, Selection(identifier(number)), 3)
     finding = Finding(stage="map", field="kwh", rule="number", reason="no number")
     outcomes = [Outcome(id=identifier(n), version=3 - (n == 2), finding=finding) for n in (1, 2)]
     await kept.settle(broker.tenant, outcomes, 4)
-    first, second = [await kept.get(broker.tenant, identifier(number)) for number in (1, 2)]
+    first, second = [await kept.get(broker.tenant, Selection(identifier(number))) for number in (1, 2)]
     assert (first["state"], second["state"]) == ("mended", "open")
     assert first["mended"] == {"kwh": "x"}
     for found in (first, second):
@@ -112,7 +114,7 @@ async def test_sums_of_all_tenants_and_purges(broker: Any, kept: Quarantine) -> 
     other = await broker.store.tenant("other", create=True)
     await kept.keep(broker.tenant, [arrival(1), arrival(2), arrival(3, rule="")], 1)
     await kept.keep(other, [arrival(1)], 1)
-    await kept.mend(broker.tenant, identifier(2), {}, 2)
+    await kept.mend(broker.tenant, Selection(identifier(2)), {}, 2)
     assert await kept.sums() == [
         Sum("", "sessions", "", "open", 1),
         Sum("", "sessions", "energy-least", "mended", 1),
@@ -123,4 +125,25 @@ async def test_sums_of_all_tenants_and_purges(broker: Any, kept: Quarantine) -> 
     assert await kept.remove(broker.tenant, Selection(before=2)) == 2
     assert await kept.count(other, Selection()) == 1
     with pytest.raises(ResourceNotFound):
-        await kept.get(broker.tenant, identifier(1))
+        await kept.get(broker.tenant, Selection(identifier(1)))
+
+
+async def test_who_set_a_record_aside_reaches_it_and_no_other_does(broker: Any, kept: Quarantine) -> None:
+    await kept.keep(broker.tenant, [arrival(1)], 1, "https://issuer a")
+    await kept.keep(broker.tenant, [arrival(2), arrival(1)], 1, "https://issuer b")
+    for owner, number in (("https://issuer a", 1), ("https://issuer b", 2)):
+        [found] = await kept.summaries(broker.tenant, Selection(owner=owner), 9, 0)
+        assert found["id"] == identifier(number)
+        other = Selection(identifier(3 - number), owner=owner)
+        for refused in (
+            kept.get(broker.tenant, other),
+            kept.mend(broker.tenant, other, {}, 2),
+            kept.request_replay(broker.tenant, other, 2),
+        ):
+            with pytest.raises(ResourceNotFound):
+                await refused
+        assert await kept.remove(broker.tenant, other) == 0
+    await kept.settle(broker.tenant, [Outcome(id=identifier(1))], 3, "https://issuer b")
+    assert (await kept.get(broker.tenant, Selection(identifier(1))))["state"] == "open"
+    await kept.settle(broker.tenant, [Outcome(id=identifier(1))], 3, "https://issuer a")
+    assert (await kept.get(broker.tenant, Selection(identifier(1))))["state"] == "replayed"
