@@ -51,6 +51,7 @@ from context_api.security.login import Login
 from context_api.security.policies import profile
 from context_api.security.policies.compiling import Accesses
 from context_api.security.policies.keeping import Policies
+from context_api.security.policies.quotas import Meters
 from context_api.security.tokens import Tokens
 from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
@@ -131,9 +132,10 @@ def _broker(settings: Settings) -> Broker:
     judging = Validation(store, settings.validation)
     quarantined = Quarantine(store.records)
     policies = Policies(store, settings.policies)
+    meters = Meters(store)
     return Broker(
         store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined,
-        Issuers(settings.security), policies, Accesses(policies),
+        Issuers(settings.security), policies, Accesses(policies, meters), meters,
     )  # fmt: skip
 
 
@@ -154,6 +156,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(broker.validation.close)
         await broker.policies.start()
         stack.push_async_callback(broker.policies.close)
+        await broker.meters.start(broker.now())
+        stack.push_async_callback(broker.meters.close)
         if _has_role(broker.settings, "jobs"):
             leases = Leases(broker.store.records)
             stack.push_async_callback(leases.release)
