@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from ngsild.problems import Problem
+from ngsild.problems import Problem, TooManyRequests
 
 JSON = "application/json"
 JSON_LD = "application/ld+json"
@@ -28,9 +28,12 @@ def dump(value: Any) -> bytes:
 
 def problem_answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer for a problem: problem details as application/json, or just the status."""
+    found = dict(headers or {})
+    if isinstance(problem, TooManyRequests):
+        found["Retry-After"] = str(problem.retry_after)
     if problem.status in _BARE:
-        return Response(status_code=problem.status, headers=dict(headers or {}))
-    return Response(dump(problem.as_dict()), status_code=problem.status, media_type=JSON, headers=dict(headers or {}))
+        return Response(status_code=problem.status, headers=found)
+    return Response(dump(problem.as_dict()), status_code=problem.status, media_type=JSON, headers=found)
 
 
 def no_content() -> Response:

@@ -18,6 +18,7 @@ from context_api.broker import Broker
 from context_api.change_log import Consumer, serve
 from context_api.contexts.registry import ContextRegistry
 from context_api.contexts.storage import ContextStore
+from context_api.cross_origin import CrossOrigin
 from context_api.front import Front, known_hosts
 from context_api.jobs import jobs, run_job
 from context_api.kept_answers import KeptAnswers
@@ -25,6 +26,7 @@ from context_api.leases import Leases
 from context_api.openapi import describe
 from context_api.operation import Operation, is_public, not_found, routes
 from context_api.outage import Outage
+from context_api.protective_headers import ProtectiveHeaders
 from context_api.quality.consumer import quality_consumer
 from context_api.quality.surroundings import surroundings_consumer
 from context_api.quarantine.records import Quarantine
@@ -45,12 +47,15 @@ from context_api.routes import (
     validation,
 )
 from context_api.routes.documentation import documentation
+from context_api.routes.model_pages import page_policy
 from context_api.security.authentication import Authenticate, authentication, local_user
 from context_api.security.issuers import Issuers
 from context_api.security.login import Login
 from context_api.security.policies import profile
 from context_api.security.policies.compiling import Accesses
 from context_api.security.policies.keeping import Policies
+from context_api.security.policies.quotas import Meters
+from context_api.security.rates import Rates
 from context_api.security.tokens import Tokens
 from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
@@ -107,14 +112,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _unexpected)
     authenticate: Authenticate = local_user
+    rates = Rates(settings.rates)
     if settings.security.issuer_urls:
         tokens = Tokens(settings.security, broker.issuers)
-        authenticate = authentication(tokens, lambda scope: is_public(app.router.routes, scope))
+        verified = authentication(tokens, lambda scope: is_public(app.router.routes, scope))
+        authenticate = rates.limited(verified, tokens.remembers)
     app.add_middleware(
         Front,
         hosts=known_hosts(settings.server),
         max_query_length=settings.limits.max_query_length,
         authenticate=authenticate,
+        failed=rates.failed,
+        protective=ProtectiveHeaders(settings.server.public_url, page_policy()),
+        cross_origin=CrossOrigin(settings.server.allowed_origins),
     )
     return app
 
@@ -131,9 +141,10 @@ def _broker(settings: Settings) -> Broker:
     judging = Validation(store, settings.validation)
     quarantined = Quarantine(store.records)
     policies = Policies(store, settings.policies)
+    meters = Meters(store)
     return Broker(
         store, contexts, settings, telemetry_iris(), answers, Outage(store), judging, quarantined,
-        Issuers(settings.security), policies, Accesses(policies),
+        Issuers(settings.security), policies, Accesses(policies, meters), meters,
     )  # fmt: skip
 
 
@@ -154,6 +165,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(broker.validation.close)
         await broker.policies.start()
         stack.push_async_callback(broker.policies.close)
+        await broker.meters.start(broker.now())
+        stack.push_async_callback(broker.meters.close)
         if _has_role(broker.settings, "jobs"):
             leases = Leases(broker.store.records)
             stack.push_async_callback(leases.release)

@@ -9,13 +9,12 @@ from context_api.contexts.registry import ContextRegistry
 from context_api.kept_answers import KeptAnswers
 from context_api.outage import Outage
 from context_api.quarantine.records import Quarantine
-from context_api.security.access import Access
 from context_api.security.issuers import Issuers
 from context_api.security.policies.compiling import Accesses
 from context_api.security.policies.keeping import Policies
-from context_api.security.principal import Principal
+from context_api.security.policies.quotas import Meters
 from context_api.settings import Settings
-from context_api.storage.port import Store, Tenant
+from context_api.storage.port import Store
 from context_api.validation.judging import Validation
 from ngsild.context import TermMap, core_terms
 
@@ -43,10 +42,8 @@ class Broker:
     """Who may do what."""
     accesses: Accesses
     """What that comes to for each caller."""
-
-    def access(self, principal: Principal, tenant: Tenant) -> Access:
-        """Return what a caller may do with the entities of a tenant now."""
-        return self.accesses.of(principal, tenant, self.now())
+    meters: Meters
+    """What callers have used of quotas."""
 
     def administers(self, principal: Principal, tenant: Tenant) -> bool:
         """Tell whether a caller looks after a tenant now."""

@@ -2,7 +2,7 @@
 
 It gives the request an id, refuses what a web page of another origin sends to a loopback server (decision 22), keeps
 the percent-encoding of paths for the routes of the API (an entity id may hold a slash), says who sends the request,
-echoes the tenant, and logs.
+echoes the tenant, adds the headers that protect answers, and logs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -18,9 +18,11 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from context_api.answers import problem_answer
+from context_api.cross_origin import CrossOrigin
+from context_api.protective_headers import ProtectiveHeaders
 from context_api.security.authentication import Authenticate, Refusal
 from context_api.settings import ServerSettings
-from ngsild.problems import Forbidden, TooComplexQuery
+from ngsild.problems import Forbidden, TooComplexQuery, Unauthorized
 
 log = structlog.get_logger("voltweave.request")
 
@@ -32,9 +34,21 @@ _PORT = re.compile(r":\d{1,5}\Z")
 class Front:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str], max_query_length: int, authenticate: Authenticate) -> None:
-        """Take the host names that the server is known by, besides those of loopback."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Iterable[str],
+        max_query_length: int,
+        authenticate: Authenticate,
+        failed: Callable[[Scope], None],
+        protective: ProtectiveHeaders,
+        cross_origin: CrossOrigin,
+    ) -> None:
+        """Take the host names that the server is known by, besides loopback, and who hears of each answer 401."""
         self.app = app
+        self.failed = failed
+        self.protective = protective
+        self.cross_origin = cross_origin
         self.authenticate = authenticate
         self.hosts = _LOOPBACK | {h.lower() for h in hosts}
         self.max_query_length = max_query_length
@@ -51,7 +65,9 @@ class Front:
         if not _REQUEST_ID.match(request_id):
             request_id = uuid4().hex.encode()
         structlog.contextvars.bind_contextvars(request_id=request_id.decode())
-        extra = [(b"x-request-id", request_id)]
+        origin = headers.get(b"origin")
+        extra = [(b"x-request-id", request_id), *self.cross_origin.varying, *self.cross_origin.headers(origin)]
+        has_credentials = b"authorization" in headers or b"cookie" in headers
         if b"ngsild-tenant" in headers:
             extra.append((b"ngsild-tenant", headers[b"ngsild-tenant"]))
         began = time.perf_counter()
@@ -61,11 +77,16 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *extra]
+                own = message["headers"]
+                message["headers"] = [*own, *extra, *self.protective.of(own, has_credentials)]
             await send(message)
 
         try:
             self._check(scope, headers)
+            preflight = self.cross_origin.preflight(scope["method"], headers)
+            if preflight is not None:
+                await preflight(scope, receive, send_with_headers)
+                return
             if scope["path"].startswith("/ngsi-ld/"):
                 scope["path"] = scope.get("raw_path", scope["path"].encode()).decode("ascii", "replace")
             principal = scope["principal"] = await self.authenticate(scope)
@@ -75,6 +96,8 @@ class Front:
         else:
             await self.app(scope, receive, send_with_headers)
         finally:
+            if status == Unauthorized.status:
+                self.failed(scope)
             elapsed = round((time.perf_counter() - began) * 1000, 2)
             log.debug(
                 "request", method=scope["method"], path=scope["path"], status=status, ms=elapsed, principal=sender
@@ -91,7 +114,7 @@ class Front:
                 Forbidden("Host: this server is not known by that name; VOLTWEAVE_PUBLIC_URL sets its public one")
             )
         origin = headers.get(b"origin")
-        if origin is not None and _authority(origin) != host:
+        if origin is not None and _authority(origin) != host and not self.cross_origin.headers(origin):
             raise Refusal(Forbidden("Origin: pages of other origins may not use this server"))
 
 

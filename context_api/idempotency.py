@@ -27,6 +27,7 @@ from ngsild.problems import (
     IdempotencyKeyReused,
     InternalError,
     Problem,
+    TooManyRequests,
 )
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}\Z")
@@ -107,9 +108,10 @@ async def _answer(call: Call, handler: Handler) -> Response:
     try:
         return await handler(call)
     except Problem as problem:
-        if problem.status >= InternalError.status:
-            raise
-        return problem_answer(problem)
+        told = call.told(problem)
+        if told.status >= InternalError.status or isinstance(told, TooManyRequests):
+            raise told from None
+        return problem_answer(told)
 
 
 def _again(found: Kept | None, fingerprint: bytes) -> Response:

@@ -40,6 +40,7 @@ _TOKEN = {
     "bearerFormat": "JWT",
     "description": "An access token of an issuer of this broker, which asks for one where it has an issuer.",
 }
+_TOO_MANY = Answer("A quota or a limit of requests is used up.", "ProblemDetails", headers=("Retry-After",))
 _UNAUTHORIZED = Answer("The token is missing or not taken.", "ProblemDetails", headers=("WWW-Authenticate",))
 _LINK = {
     "name": "Link",
@@ -65,7 +66,9 @@ def describe(app: FastAPI, operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    answers = operation.answers if operation.public else {401: _UNAUTHORIZED, **operation.answers}
+    answers = {429: _TOO_MANY, **operation.answers}
+    if not operation.public:
+        answers = {401: _UNAUTHORIZED, **answers}
     found: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,

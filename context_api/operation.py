@@ -15,16 +15,21 @@ from urllib.parse import quote, unquote, unquote_plus
 
 import structlog
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from context_api.answers import problem_answer
 from context_api.broker import Broker
 from context_api.negotiation import tenant_name, tenant_of
+from context_api.security.access import Access
+from context_api.security.policies.compiling import too_many
+from context_api.security.policies.profile import actions_of
+from context_api.security.policies.quotas import Use
 from context_api.security.principal import LOCAL, Principal
-from context_api.storage.port import StorageError
+from context_api.storage.port import StorageError, Tenant
 from ngsild.problems import (
     BadRequestData,
     InsufficientRights,
@@ -41,6 +46,8 @@ log = structlog.get_logger(__name__)
 
 #: Clients that forget the id of an entity end up here; clauses 5.6.17.4 and 5.6.18.4 call that BadRequestData.
 _ENTITIES_SLASH = "/ngsi-ld/v1/entities/"
+#: Where the scope of a request has what it uses of quotas.
+_USE = "voltweave.use"
 
 Handler = Callable[["Call"], Awaitable[Response]]
 Parse = Callable[[str, str], Any]
@@ -139,6 +146,29 @@ class Call:
         """The application's state: `broker` and what else the factory wired."""
         return self.request.app.state
 
+    def access(self, tenant: Tenant) -> Access:
+        """Return what the caller may do with entities of a tenant by this request, which counts for its quotas.
+
+        Raises TooManyRequests where a quota is spent.
+        """
+        broker: Broker = self.state.broker
+        given = broker.accesses.of(self.principal, tenant, broker.now(), actions_of(self.operation.id))
+        self.request.scope[_USE] = given.use
+        return given.access
+
+    def count(self, entities: int) -> None:
+        """Count entities that the answer holds, or that a write names."""
+        use: Use | None = self.request.scope.get(_USE)
+        if use is not None:
+            use.entities += entities
+
+    def told(self, problem: Problem) -> Problem:
+        """Return what a caller is told of a problem: what is missing may be so because a quota is spent."""
+        use: Use | None = self.request.scope.get(_USE)
+        if use is None or not use.spent or not isinstance(problem, (ResourceNotFound, InsufficientRights)):
+            return problem
+        return too_many(use.spent, self.state.broker.now())
+
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value of a query parameter."""
         return self.parameters.get(name, default)
@@ -167,7 +197,11 @@ class Resource:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(Request(scope, receive))
-        await response(scope, receive, send)
+        use: Use | None = scope.get(_USE)
+        if use is None:
+            await response(scope, receive, send)
+        else:
+            await _measured(response, use, scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         operation = self.operations.get(request.method)
@@ -180,11 +214,18 @@ class Resource:
             path = {name: unquote(text) for name, text in request.path_params.items()}
             parameters = parse_query(request.scope["query_string"], self.parsers[request.method])
             call = Call(operation, request, path, parameters)
+        except Problem as problem:
+            return problem_answer(problem)
+        return await self._handled(call)
+
+    async def _handled(self, call: Call) -> Response:
+        operation, request = call.operation, call.request
+        try:
             if operation.guard is Guard.ADMINISTER and call.principal is not LOCAL:
                 await _check_administrator(call)
             return await operation.handler(call)
         except Problem as problem:
-            return problem_answer(problem)
+            return problem_answer(call.told(problem))
         except (ClientDisconnect, asyncio.CancelledError):
             raise
         except StorageError as error:
@@ -193,6 +234,22 @@ class Resource:
         except Exception:
             log.exception("operation failed", operation=operation.id)
             return problem_answer(InternalError("the operation could not be executed; the log has the details"))
+
+
+async def _measured(response: Response, use: Use, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer and count its bytes, those of the request by its Content-Length, and the entities."""
+    length = Headers(scope=scope).get("content-length", "")
+    use.bytes += int(length) if length.isdecimal() else 0
+
+    async def counting(message: Message) -> None:
+        use.bytes += len(message.get("body", b""))
+        await send(message)
+
+    try:
+        await response(scope, receive, counting)
+    finally:
+        broker: Broker = scope["app"].state.broker
+        use.settle(broker.now())
 
 
 async def _check_administrator(call: Call) -> None:

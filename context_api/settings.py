@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VOLTWEAVE_", extra="ignore", frozen=True)
@@ -39,6 +41,31 @@ class ServerSettings(_Settings):
         description="Further names or addresses, comma separated, that a Host header may have, besides loopback and "
         "the host of the public URL.",
     )
+    cors_origins: str = Field(
+        "",
+        description="Origins, comma separated, whose pages may use this server with credentials, such as "
+        "https://console.example.org; none by default.",
+    )
+    max_head_bytes: int = Field(
+        64 * 1024,
+        ge=8192,
+        description="Largest head of a request, its line and headers together; HeadTooLarge (431) above it.",
+    )
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of other pages, as browsers send them."""
+        return _parts(self.cors_origins)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        for origin in _parts(text):
+            _check_url(origin)
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}".lower() or parts.port == _DEFAULT_PORTS[parts.scheme]:
+                raise ValueError(f"{origin!r} is no origin as browsers write it: scheme://host or scheme://host:port")
+        return text
 
 
 class LogSettings(_Settings):
@@ -288,7 +315,30 @@ def _check_url(url: str) -> None:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment or parts.username is not None or any(c.isspace() for c in url):
-        raise ValueError(f"{url!r} is not the http or https URL of an issuer or its keys")
+        raise ValueError(f"{url!r} is no http or https URL without query, fragment and user")
+
+
+class RateSettings(_Settings):
+    """How many requests a minute are taken where the broker has an issuer; each process counts for itself."""
+
+    requests_per_minute: int = Field(
+        0,
+        ge=0,
+        description="Requests of one caller with a token; TooManyRequests (429) above it. 0, the default, is no "
+        "limit: adapters load as fast as the broker takes it, and partners have quotas in their policies.",
+    )
+    public_requests_per_minute: int = Field(
+        6000,
+        ge=0,
+        description="Requests of one address without a token, to what is public; TooManyRequests (429) above it. A "
+        "hundred a second is more than probes of health need. 0: no limit.",
+    )
+    failed_sign_ins_per_minute: int = Field(
+        300,
+        ge=0,
+        description="Answers 401 to one address (of IPv6 a /64) above which it gets TooManyRequests (429) until the "
+        "minute ends, but for tokens that were good a moment ago. 0: no limit.",
+    )
 
 
 class PolicySettings(_Settings):
@@ -348,3 +398,4 @@ class Settings:
     security: SecuritySettings = field(default_factory=SecuritySettings)
     login: LoginSettings = field(default_factory=LoginSettings)
     policies: PolicySettings = field(default_factory=PolicySettings)
+    rates: RateSettings = field(default_factory=RateSettings)

@@ -15,13 +15,15 @@ The standard has no type for what conditional and repeated requests meet; those 
     ├── Unavailable 503             ├── PreconditionFailed 412
     ├── IdempotencyKeyReused 422    ├── IdempotencyKeyInUse 409
     ├── AnswerNotKept 409           ├── Unauthorized 401
-    └── IssuerUnavailable 503       └── InsufficientRights 403
+    ├── IssuerUnavailable 503       ├── InsufficientRights 403
+    └── TooManyRequests 429         └── HeadTooLarge 431
 
 The class docstring is the title; the argument is the detail, which names the member at fault.
 """
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, ClassVar
 
 NAMESPACE = "https://uri.etsi.org/ngsi-ld/errors/"
@@ -237,4 +239,25 @@ class AnswerNotKept(Problem):
 
     status = 409
     name = "AnswerNotKept"
+    namespace = OWN_NAMESPACE
+
+
+class TooManyRequests(Problem):
+    """The caller has made as many requests, or moved as much data, as it may for now."""
+
+    status = 429
+    name = "TooManyRequests"
+    namespace = OWN_NAMESPACE
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        """Take the seconds after which it may go on."""
+        super().__init__(detail)
+        self.retry_after = max(1, ceil(seconds))
+
+
+class HeadTooLarge(Problem):
+    """The request's line and headers are too large."""
+
+    status = 431
+    name = "HeadTooLarge"
     namespace = OWN_NAMESPACE

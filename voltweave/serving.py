@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from voltweave.problems import Refused
+from voltweave.protocol import bounded
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -206,7 +207,7 @@ async def _accepting(application: FastAPI, listener: socket.socket) -> AsyncIter
     server = _Server(
         uvicorn.Config(
             application,
-            http="httptools",
+            http=bounded(application.state.broker.settings.server.max_head_bytes),
             ws="none",
             lifespan="off",
             access_log=False,

@@ -99,7 +99,7 @@ async def _begin(call: Call) -> tuple[Broker, str, RequestContext, Tenant, Restr
     media_type = accept(call.request, LINKED)
     context = await link_context(call.request, broker)
     tenant = await tenant_of(call.request, broker)
-    return broker, media_type, context, tenant, broker.access(call.principal, tenant).read
+    return broker, media_type, context, tenant, call.access(tenant).read
 
 
 def _name(call: Call, variable: str, context: RequestContext) -> str:

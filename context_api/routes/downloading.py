@@ -32,20 +32,21 @@ async def answer_in_lines(call: Call, broker: Broker, given: dict[str, Any], con
     query = read_query(given, context.terms, view)
     limit, offset, count = part_of(given, broker)
     tenant = await tenant_of(call.request, broker)
-    access = broker.access(call.principal, tenant)
+    access = call.access(tenant)
     headers = {"Link": CONTEXT_LINK.format(await context_link(context, broker, tenant))}
     if count:
         page = await broker.store.query(tenant, query, access.read, 0, 0, True)
         headers["NGSILD-Results-Count"] = str(page.total)
     found = stream_entities(broker, tenant, query, view, limit, offset, access.read)
-    pieces = _pieces(found, Renderer(context.terms, view.representation({})))
+    pieces = _pieces(call, found, Renderer(context.terms, view.representation({})))
     # What fails at once, such as a query that takes too long, still has a status of its own.
     first = await anext(pieces, b"")
     return LinesAnswer(first, pieces, headers)
 
 
-async def _pieces(found: AsyncIterator[list[Entity]], renderer: Renderer) -> AsyncIterator[bytes]:
+async def _pieces(call: Call, found: AsyncIterator[list[Entity]], renderer: Renderer) -> AsyncIterator[bytes]:
     async for entities in found:
+        call.count(len(entities))
         yield b"".join(dump(renderer.entity(entity)) + b"\n" for entity in entities)
 
 

@@ -82,7 +82,7 @@ async def post_entities(call: Call) -> Response:
     message = await read_message(call.request, broker)
     entity = expand_entity(message.body, message.context.terms, broker.now())
     tenant = await tenant_of(call.request, broker, create=True)
-    await create_entity(broker, tenant, entity, broker.access(call.principal, tenant))
+    await create_entity(broker, tenant, entity, call.access(tenant))
     return created(f"{broker.settings.server.public_url or ''}{BASE}/{quote(entity.id, safe=':')}")
 
 
@@ -111,9 +111,10 @@ async def answer_query(
     query = read_query(given, context.terms, view)
     limit, offset, count = page_of(given, broker)
     tenant = await tenant_of(call.request, broker)
-    access = broker.access(call.principal, tenant)
+    access = call.access(tenant)
     found = await query_entities(broker, tenant, query, view, limit, offset, count, access.read)
     public_url = broker.settings.server.public_url
+    call.count(len(found.entities) + len(found.linked))
     headers = paging_headers(call.request, media_type, limit, offset, found.more, found.total, public_url)
     if media_type in RDF:
         return await answer_as_graph(found, context, view, media_type, headers)
@@ -127,7 +128,7 @@ async def delete_entities(call: Call) -> Response:
     context = await link_context(call.request, broker)
     purge = read_purge(call.parameters, context.terms, broker)
     tenant = await tenant_of(call.request, broker)
-    result = await purge_entities(broker, tenant, purge, broker.access(call.principal, tenant))
+    result = await purge_entities(broker, tenant, purge, call.access(tenant))
     return plain(207, result.as_dict()) if result.errors else no_content()
 
 
@@ -142,7 +143,7 @@ async def get_entity(call: Call) -> Response:
     types = selected_types(call, context.terms)
     wanted = entity_id(call.path["entityId"], "entityId")
     tenant = await tenant_of(call.request, broker)
-    restriction = broker.access(call.principal, tenant).read
+    restriction = call.access(tenant).read
     row = await broker.store.retrieve(tenant, wanted)
     if row is None:
         raise not_found(wanted)
@@ -157,6 +158,7 @@ async def get_entity(call: Call) -> Response:
     found = None if entity is None else await retrieve_entity(broker, tenant, entity, types, view, restriction)
     if entity is None or found is None:
         raise not_found(wanted)
+    call.count(1 + len(found.linked))
     if media_type in RDF:
         answer = await answer_as_graph(found, context, view, media_type, headers)
         if not answer.body:
@@ -200,7 +202,7 @@ async def remove_entity(call: Call) -> Response:
     context = await link_context(call.request, broker)
     target = target_of(call, context.terms, None)
     tenant = await tenant_of(call.request, broker)
-    await delete_entity(broker, tenant, target, broker.access(call.principal, tenant))
+    await delete_entity(broker, tenant, target, call.access(tenant))
     return no_content()
 
 
@@ -219,7 +221,7 @@ async def patch_entity(call: Call) -> Response:
         compute, named = merging(broker, fragment, options), fragment.attributes
     target = target_of(call, terms, named)
     tenant = await tenant_of(call.request, broker)
-    await change_entity(broker, tenant, target, "mergeEntity", compute, broker.access(call.principal, tenant))
+    await change_entity(broker, tenant, target, "mergeEntity", compute, call.access(tenant))
     return no_content()
 
 
@@ -248,7 +250,7 @@ async def put_entity(call: Call) -> Response:
     new = expand_entity({"id": wanted} | body if isinstance(body, dict) else body, message.context.terms, broker.now())
     tenant = await tenant_of(call.request, broker)
     target = replace(target, named=frozenset(new.attributes))
-    await change_entity(broker, tenant, target, "replaceEntity", replacing(new), broker.access(call.principal, tenant))
+    await change_entity(broker, tenant, target, "replaceEntity", replacing(new), call.access(tenant))
     return no_content()
 
 

@@ -78,7 +78,7 @@ async def _change(
 ) -> Update:
     target = target_of(call, terms, named)
     tenant = await tenant_of(call.request, broker)
-    return await change_entity(broker, tenant, target, operation, compute, broker.access(call.principal, tenant))
+    return await change_entity(broker, tenant, target, operation, compute, call.access(tenant))
 
 
 def _updated(update: Update) -> Response:

@@ -82,11 +82,13 @@ async def _run(
         context = await link_context(call.request, broker)
         tenant = await tenant_of(call.request, broker, create)
         lines = read_lines(call.request.stream(), broker.settings.limits.max_line_bytes)
-        loaded = await Load(broker, tenant, context, read, broker.access(call.principal, tenant), blind).run(lines)
+        loaded = await Load(broker, tenant, context, read, call.access(tenant), blind).run(lines)
+        call.count(loaded.lines)
         return Response(loaded.as_lines(), status_code=loaded.status, media_type=NDJSON)
     message = await read_batch(call.request, broker)
     tenant = await tenant_of(call.request, broker, create)
-    access = broker.access(call.principal, tenant)
+    access = call.access(tenant)
+    call.count(len(message.body))
     return told(await run_batch(broker, tenant, message.body, message.terms, read, access, blind))
 
 

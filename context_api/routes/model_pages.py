@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 
@@ -79,6 +81,14 @@ def _row(use: AttributeUse) -> str:
     needed = {"hard": "required", "expected": "expected", None: ""}[use.required]
     cells = (f"<code>{attribute.name}</code>", str(attribute.kind), value, needed, escape(attribute.comment))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def page_policy() -> str:
+    """Return the Content-Security-Policy of pages: their style, links and forms of our own, and nothing else."""
+    style = b64encode(sha256(_STYLE.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
 
 
 def page(title: str, body: list[str]) -> str:

@@ -336,3 +336,16 @@ quarantine = Table(
 )
 Index("quarantine_by_stream", quarantine.c.tenant, quarantine.c.stream, quarantine.c.state, quarantine.c.rule)
 Index("quarantine_by_age", quarantine.c.tenant, quarantine.c.received_at, quarantine.c.id)
+
+#: What each process has counted of quotas in the window that ends at a moment (microseconds since 1970 UTC). `meter` is
+#: a hash of the permission, the caller and the unit.
+quota_use = Table(
+    "quota_use",
+    metadata,
+    Column("meter", Text, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("meter", "ends_at", "process"),
+    sqlite_with_rowid=False,
+)

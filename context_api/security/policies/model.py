@@ -122,6 +122,12 @@ class Constraints:
     entities_per_day: int | None = None
     bytes_per_day: int | None = None
 
+    @property
+    def has_quota(self) -> bool:
+        """Whether the rule holds only up to a number of requests or an amount of data."""
+        limits = (self.requests_per_minute, self.entities_per_day, self.bytes_per_day)
+        return any(limit is not None for limit in limits)
+
     def hold_at(self, moment: int) -> bool:
         """Tell whether a moment lies in the period."""
         return (self.valid_from is None or self.valid_from <= moment) and (

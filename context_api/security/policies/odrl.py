@@ -156,10 +156,10 @@ def _rule(node: Object, kind: RuleKind, of: PolicyKind, names: Terms) -> Rule:
     target = read_target(targets[0], names)
     _check_attributes(target, actions)
     constraints = read_constraints(node.objects(ODRL + "constraint", "constraint"))
-    if kind is RuleKind.PROHIBITION and any(
-        (constraints.requests_per_minute, constraints.entities_per_day, constraints.bytes_per_day)
-    ):
+    if constraints.has_quota and kind is RuleKind.PROHIBITION:
         raise BadRequestData("count: a prohibition has no quota")
+    if constraints.has_quota and Action.ADMINISTER in actions:
+        raise BadRequestData("count: a permission to administer has no quota")
     return Rule(kind, assignees, actions, target, constraints)
 
 

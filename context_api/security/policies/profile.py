@@ -42,9 +42,9 @@ OPERATIONS: Final[Mapping[Action, frozenset[str]]] = MappingProxyType({
     }),
     Action.CREATE: frozenset({"createEntity", "createBatch", "upsertBatch", "upsertTemporal"}),
     Action.UPDATE: frozenset({
-        "updateEntity", "appendAttrs", "updateAttrs", "deleteAttrs", "mergeEntity", "replaceEntity", "replaceAttrs",
-        "updateBatch", "upsertBatch", "mergeBatch", "upsertTemporal", "appendAttrsTemporal", "deleteAttrsTemporal",
-        "updateAttrInstanceTemporal", "deleteAttrInstanceTemporal",
+        "updateEntity", "purgeEntity", "appendAttrs", "updateAttrs", "deleteAttrs", "mergeEntity", "replaceEntity",
+        "replaceAttrs", "updateBatch", "upsertBatch", "mergeBatch", "upsertTemporal", "appendAttrsTemporal",
+        "deleteAttrsTemporal", "updateAttrInstanceTemporal", "deleteAttrInstanceTemporal",
     }),
     Action.DELETE: frozenset({"deleteEntity", "deleteBatch", "purgeEntity", "deleteTemporal"}),
     Action.FEDERATE: frozenset({
@@ -58,6 +58,16 @@ OPERATIONS: Final[Mapping[Action, frozenset[str]]] = MappingProxyType({
 
 ADMINISTER is to look after policies, modes, shapes and the quarantine, which the standard does not know.
 """
+
+
+@cache
+def actions_of(operation: str) -> frozenset[Action]:
+    """Return the actions that an operation needs; all, of one that none of the lists names.
+
+    Operations on one attribute are listed in the plural, as the clause does.
+    """
+    named = {operation, f"{operation}s"}
+    return frozenset(action for action, ids in OPERATIONS.items() if named & ids) or frozenset(Action)
 
 
 @cache

@@ -42,6 +42,8 @@ UNREACHED = {
     "InsufficientRights": "needs an issuer; the tests of policies have it",
     "Unauthorized": "needs an issuer; the tests of tokens have it",
     "IssuerUnavailable": "needs an issuer; the tests of authentication have it",
+    "TooManyRequests": "needs an issuer; the tests of quotas and rates have it",
+    "HeadTooLarge": "the answer of the protocol; the tests of heads have it",
     "Conflict": "needs writes that come between; the tests of concurrent writes have it",
     "IdempotencyKeyInUse": "needs requests at the same time; the tests of idempotent writes have it",
     "AnswerNotKept": "needs a small limit; the tests of idempotent writes have it",

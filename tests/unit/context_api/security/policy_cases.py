@@ -94,13 +94,13 @@ def rules(draw: st.DrawFn, kind: RuleKind | None = None) -> Rule:
     kind = kind or draw(st.sampled_from([RuleKind.PERMISSION, RuleKind.PERMISSION, RuleKind.PROHIBITION]))
     actions = draw(st.frozensets(st.sampled_from(Action), min_size=1, max_size=3) | st.just(frozenset(Action)))
     since, until = draw(periods)
-    permits = kind is RuleKind.PERMISSION
+    metered = kind is RuleKind.PERMISSION and Action.ADMINISTER not in actions
     constraints = Constraints(
         since, until,
         draw(rarely(st.frozensets(st.sampled_from(["research", "urn:purpose:billing"]), min_size=1))),
-        draw(rarely(st.integers(1, 3))) if permits else None,
-        draw(rarely(st.integers(1, 3))) if permits else None,
-        draw(rarely(st.integers(1, 3))) if permits else None,
+        draw(rarely(st.integers(1, 3))) if metered else None,
+        draw(rarely(st.integers(1, 3))) if metered else None,
+        draw(rarely(st.integers(1, 3))) if metered else None,
     )  # fmt: skip
     found = draw(st.frozensets(assignees, min_size=1, max_size=2))
     return Rule(kind, found, actions, draw(targets(actions)), constraints)

@@ -21,8 +21,10 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from context_api.app import create_app, operations
+from context_api.cross_origin import CrossOrigin
 from context_api.front import Front
 from context_api.operation import Resource
+from context_api.protective_headers import ProtectiveHeaders
 from context_api.security.authentication import local_user
 from context_api.settings import LoginSettings, SecuritySettings, ServerSettings, Settings, StorageSettings
 from tests.issuer import OwnIssuer, own_issuer
@@ -218,7 +220,10 @@ async def test_sockets_of_other_kinds_reach_no_route() -> None:
     async def application(*_: Any) -> None:
         raise AssertionError("it was reached")
 
-    front = Front(application, hosts=[], max_query_length=100, authenticate=local_user)
+    front = Front(
+        application, hosts=[], max_query_length=100, authenticate=local_user, failed=sent.append,
+        protective=ProtectiveHeaders(None, ""), cross_origin=CrossOrigin([]),
+    )  # fmt: skip
     await front({"type": "websocket", "path": "/", "headers": []}, receive, send)
     assert sent == [{"type": "websocket.close"}]
 
