@@ -23,6 +23,7 @@ from typing import Final
 import httpx
 
 from benchmarks.processes import free_port
+from voltweave.administration import public_url
 
 VERSION: Final = "26.4.0"
 LONGEST_START_S: Final = 180
@@ -31,14 +32,26 @@ LONGEST_STOP_S: Final = 30
 ADMIN: Final = ("admin", "an administrator of tests only")
 TRIAL_PORT: Final = 8080
 _HEAP: Final = "-Xms128m -Xmx768m"
+_BROKER: Final = """\
+VOLTWEAVE_ISSUERS={url}/realms/voltweave
+VOLTWEAVE_PUBLIC_URL={public_url}
+VOLTWEAVE_CONSOLE_CLIENT_ID=voltweave-console
+VOLTWEAVE_CONSOLE_CLIENT_SECRET={VOLTWEAVE_KEYCLOAK_CONSOLE_SECRET}
+"""
 _TRIAL: Final = """
 Keycloak is ready, with the realm voltweave.  (Ctrl-C stops it)
 
+Start a broker that people sign in at, in a second terminal:
+
+  set -a; . var/keycloak/broker.env
+  .venv/bin/voltweave serve
+
+and open {public_url}/docs in a browser.
+
   sign in as   viewer, owner, partner, authority, operator, provider or administrator
-  at           {url}/realms/voltweave/account
   password     {VOLTWEAVE_KEYCLOAK_DEMO_PASSWORD}
 
-The administrator is asked to set up one-time passwords. To change the realm, in a second terminal:
+The administrator is asked to set up one-time passwords. To change the realm, in a third terminal:
 
   set -a; . var/keycloak/passwords.env
   .venv/bin/voltweave keycloak plan --demo
@@ -191,7 +204,10 @@ def main() -> None:
         subprocess.run(
             [*apply, "--secrets-file", folder / "clients.env"], env=environment, check=True, stdout=subprocess.DEVNULL
         )
-        print(_TRIAL.format(url=server.url, **passwords), flush=True)
+        found = passwords | _variables(folder / "clients.env")
+        found |= {"url": server.url, "public_url": public_url()}
+        _write_private(folder / "broker.env", _BROKER.format(**found))
+        print(_TRIAL.format(**found), flush=True)
         while True:
             signal.pause()
     finally:
@@ -202,9 +218,18 @@ def _passwords(path: Path) -> dict[str, str]:
     """Return the passwords of the administrator and of the demonstration users, made up at the first start."""
     if not path.is_file():
         names = ("VOLTWEAVE_KEYCLOAK_ADMIN_PASSWORD", "VOLTWEAVE_KEYCLOAK_DEMO_PASSWORD")
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.writelines(f"{name}={secrets.token_urlsafe(12)}\n" for name in names)
+        _write_private(path, "".join(f"{name}={secrets.token_urlsafe(12)}\n" for name in names))
+    return _variables(path)
+
+
+def _variables(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from context_api.answers import problem_answer
 from context_api.broker import Broker
@@ -44,6 +45,7 @@ from context_api.routes import (
     model,
     policies,
     quarantine,
+    session,
     validation,
 )
 from context_api.routes.documentation import documentation
@@ -56,6 +58,12 @@ from context_api.security.policies.compiling import Accesses
 from context_api.security.policies.keeping import Policies
 from context_api.security.policies.quotas import Meters
 from context_api.security.rates import Rates
+from context_api.security.session_authentication import with_sessions
+from context_api.security.session_claims import SessionClaims
+from context_api.security.session_provider import Provider
+from context_api.security.session_sealing import Sealing, session_key
+from context_api.security.session_tables import SessionTables
+from context_api.security.sessions import Sessions
 from context_api.security.tokens import Tokens
 from context_api.settings import Settings, StorageSettings
 from context_api.storage.port import Store
@@ -93,6 +101,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     found = operations() if _has_role(settings, "api") else [*health.OPERATIONS, *metrics.OPERATIONS]
     if settings.login.login_token_url is not None and _has_role(settings, "api"):
         found += login.OPERATIONS
+    if _has_sessions(settings) and _has_role(settings, "api"):
+        found += session.OPERATIONS
     found += documentation(found)
     app = FastAPI(
         title="Voltweave",
@@ -111,12 +121,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _unexpected)
+    app.state.sessions = None
     authenticate: Authenticate = local_user
     rates = Rates(settings.rates)
     if settings.security.issuer_urls:
         tokens = Tokens(settings.security, broker.issuers)
-        verified = authentication(tokens, lambda scope: is_public(app.router.routes, scope))
-        authenticate = rates.limited(verified, tokens.remembers)
+        app.state.sessions = _sessions(broker, tokens) if _has_sessions(settings) else None
+        authenticate = rates.limited(_authenticate(app, tokens), tokens.remembers)
     app.add_middleware(
         Front,
         hosts=known_hosts(settings.server),
@@ -127,6 +138,36 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         cross_origin=CrossOrigin(settings.server.allowed_origins),
     )
     return app
+
+
+def _authenticate(app: FastAPI, tokens: Tokens) -> Authenticate:
+    def public(scope: Scope) -> bool:
+        return is_public(app.router.routes, scope)
+
+    broker: Broker = app.state.broker
+    by_token = authentication(tokens, public)
+    if app.state.sessions is None:
+        return by_token
+    return with_sessions(by_token, app.state.sessions, public, broker.now, broker.outage)
+
+
+def _has_sessions(settings: Settings) -> bool:
+    return settings.sessions.console_client_id is not None and bool(settings.security.issuer_urls)
+
+
+def _sessions(broker: Broker, tokens: Tokens) -> Sessions:
+    settings = broker.settings
+    issuer, server = settings.security.issuer_urls[0], settings.server
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    public_url = (server.public_url or f"http://{host}:{server.port}").rstrip("/")
+    return Sessions(
+        settings.sessions,
+        SessionTables(broker.store.records),
+        Sealing(session_key(settings.sessions), 4 * settings.security.max_token_bytes),
+        Provider(issuer, public_url, settings.sessions, settings.security),
+        SessionClaims(issuer, settings.sessions.console_client_id or "", settings.security, broker.issuers),
+        tokens,
+    )
 
 
 def _broker(settings: Settings) -> Broker:
@@ -161,6 +202,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(broker.issuers.close)
         if app.state.login is not None:
             stack.push_async_callback(app.state.login.close)
+        if app.state.sessions is not None:
+            stack.push_async_callback(app.state.sessions.close)
         await broker.validation.start()
         stack.push_async_callback(broker.validation.close)
         await broker.policies.start()

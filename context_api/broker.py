@@ -13,8 +13,9 @@ from context_api.security.issuers import Issuers
 from context_api.security.policies.compiling import Accesses
 from context_api.security.policies.keeping import Policies
 from context_api.security.policies.quotas import Meters
+from context_api.security.principal import Principal
 from context_api.settings import Settings
-from context_api.storage.port import Store
+from context_api.storage.port import Store, Tenant
 from context_api.validation.judging import Validation
 from ngsild.context import TermMap, core_terms
 

@@ -12,6 +12,7 @@ from context_api.broker import Broker
 from context_api.leases import Leases
 from context_api.outage import Outage
 from context_api.quality.clock import judge_by_clock
+from context_api.security.session_tables import SessionTables
 from context_api.storage.port import StorageError
 
 log = structlog.get_logger(__name__)
@@ -35,9 +36,11 @@ def jobs(broker: Broker) -> list[Job]:
     """Return the jobs of a broker."""
 
     async def sweep() -> None:
-        """Delete what has expired, entities (clause 4.22) and answers kept; bring together what writes left apart."""
+        """Delete what has expired: entities (clause 4.22), answers kept, sessions. Bring together what writes left."""
         await broker.store.expire(broker.now())
         await broker.answers.sweep(broker.now())
+        if broker.settings.sessions.console_client_id is not None:
+            await SessionTables(broker.store.records).sweep(broker.now())
         await broker.store.roll_up()
 
     async def clock() -> None:

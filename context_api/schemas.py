@@ -291,5 +291,17 @@ SCHEMAS: dict[str, Any] = {
     "NameAndPassword": _object({"username": _SECRET, "password": _SECRET}, ("username", "password")),
     "Tokens": _object({"refresh": _SECRET, "access": _SECRET}, ("refresh", "access")),
     "RefreshToken": _object({"refresh": _SECRET}, ("refresh",)),
+    "Session": _object(
+        {
+            "username": {"type": "string"},
+            "roles": {"type": "array", "items": {"type": "string"}},
+            "groups": {"type": "array", "items": {"type": "string"}},
+            "csrfToken": {"type": ["string", "null"]},
+        },
+        ("username", "roles", "groups", "csrfToken"),
+    ),
+    "SignOut": _object({"csrf": _SECRET}),
+    "LogoutToken": _object({"logout_token": _SECRET}, ("logout_token",)),
+    "Page": {"type": "string"},
     "Health": _object({"status": {"type": "string", "enum": ["UP", "DOWN"]}}, ("status",)),
 }

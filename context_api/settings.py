@@ -6,6 +6,7 @@ from it.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -192,6 +193,7 @@ class ValidationSettings(_Settings):
     )
 
 
+SESSION_KEY_BYTES = 32
 #: Signatures that a public key verifies; none of these can be made by who knows only what an issuer publishes.
 ASYMMETRIC = frozenset(f"{kind}{size}" for kind in ("RS", "PS", "ES") for size in (256, 384, 512))
 
@@ -299,9 +301,54 @@ class LoginSettings(_Settings):
     @property
     def secret(self) -> str:
         """The client's secret, from its setting or its file; raises OSError where that cannot be read."""
-        if self.login_client_secret is not None:
-            return self.login_client_secret.get_secret_value()
-        return self.login_client_secret_file.read_text().strip() if self.login_client_secret_file is not None else ""
+        return _secret(self.login_client_secret, self.login_client_secret_file)
+
+
+class SessionSettings(_Settings):
+    """Sign-in of people by their browser: for the documentation page and the console, at the first of the issuers."""
+
+    console_client_id: str | None = Field(
+        None, description="Client of the issuer that browsers sign in by; absent: browsers are not signed in."
+    )
+    console_client_secret: SecretStr | None = Field(None, description="Its secret.")
+    console_client_secret_file: Path | None = Field(None, description="File that holds its secret.")
+    session_key: SecretStr | None = Field(
+        None,
+        description="Key that tokens of sessions are kept under: 32 random bytes in base64. Absent: a new one at "
+        "each start, which ends the sessions; several workers need it.",
+    )
+    session_key_file: Path | None = Field(None, description="File that holds this key.")
+    session_lifetime: float = Field(36_000, gt=0, description="Seconds after which a session ends in any case.")
+    session_idle: float = Field(1800, gt=0, description="Seconds without use after which a session ends.")
+    sign_in_time: float = Field(600, gt=0, le=3600, description="Seconds that a person may take to sign in.")
+    max_sign_ins: int = Field(
+        1000, ge=1, description="Sign-ins that are begun and not ended; above it the oldest is forgotten."
+    )
+
+    @property
+    def client_secret(self) -> str:
+        """The client's secret, from its setting or its file; raises OSError where that cannot be read."""
+        return _secret(self.console_client_secret, self.console_client_secret_file)
+
+    @property
+    def key(self) -> bytes | None:
+        """The key of sessions, None where none is set.
+
+        Raises OSError where its file cannot be read, ValueError for what is no key.
+        """
+        text = _secret(self.session_key, self.session_key_file)
+        if not text:
+            return None
+        found = b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+        if len(found) != SESSION_KEY_BYTES:
+            raise ValueError(f"VOLTWEAVE_SESSION_KEY must be {SESSION_KEY_BYTES} bytes in base64")
+        return found
+
+
+def _secret(value: SecretStr | None, file: Path | None) -> str:
+    if value is not None:
+        return value.get_secret_value()
+    return file.read_text().strip() if file is not None else ""
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -397,5 +444,6 @@ class Settings:
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
     login: LoginSettings = field(default_factory=LoginSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
     policies: PolicySettings = field(default_factory=PolicySettings)
     rates: RateSettings = field(default_factory=RateSettings)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
@@ -30,6 +31,10 @@ class OwnIssuer:
         """Seconds before each answer."""
         self.answer: Callable[[str], Answer | None] = lambda path: None
         """Another answer to a path."""
+        self.forms: list[dict[str, str]] = []
+        """What was sent to the token endpoint."""
+        self.grant: Callable[[dict[str, str]], dict[str, Any]] = lambda form: {"error": "invalid_grant"}
+        """The answer of the token endpoint to a form."""
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
@@ -75,6 +80,7 @@ class OwnIssuer:
         """Return what is published."""
         if path.endswith("/.well-known/openid-configuration"):
             found: dict[str, Any] = {"issuer": self.url, "jwks_uri": f"{self.url}/certs"}
+            found |= {f"{name}_endpoint": f"{self.url}/{name}" for name in ("authorization", "token", "end_session")}
         elif path.endswith("/certs"):
             found = {
                 "keys": [
@@ -95,7 +101,17 @@ class OwnIssuer:
             def do_GET(self) -> None:
                 issuer.requests.append(self.path)
                 time.sleep(issuer.delay)
-                status, headers, body = issuer.answer(self.path) or issuer.document(self.path)
+                self.send(*(issuer.answer(self.path) or issuer.document(self.path)))
+
+            def do_POST(self) -> None:
+                form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                issuer.forms.append({name: values[0] for name, values in form.items()})
+                time.sleep(issuer.delay)
+                granted = issuer.grant(issuer.forms[-1])
+                status = 400 if "error" in granted else 200
+                self.send(status, {"Content-Type": "application/json"}, json.dumps(granted).encode())
+
+            def send(self, status: int, headers: dict[str, str], body: bytes) -> None:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

@@ -15,9 +15,9 @@ LONGEST_START_S = 30
 
 
 @contextmanager
-def served(application: FastAPI, host: str = "127.0.0.1", **options: Any) -> Iterator[int]:
-    """Serve an application at a free port, which is given; options are those of uvicorn."""
-    config = uvicorn.Config(application, host=host, port=0, log_level="error", access_log=False, **options)
+def served(application: FastAPI, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[int]:
+    """Serve an application at a port, by default a free one, which is given; options are those of uvicorn."""
+    config = uvicorn.Config(application, host=host, port=port, log_level="error", access_log=False, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -55,7 +55,35 @@ def broker_settings(
             f"{server.workers} workers cannot share an SQLite file, which has one writing process",
             "Leave --workers out, or use a PostgreSQL database: --database postgresql://USER:PASSWORD@HOST/DATABASE",
         )
-    return Settings(server=server, storage=storage, security=security)
+    settings = Settings(server=server, storage=storage, security=security)
+    check_sessions(settings)
+    return settings
+
+
+def check_sessions(settings: Settings) -> None:
+    """Refuse settings by which browsers could not sign in, or not stay so."""
+    sessions = settings.sessions
+    if sessions.console_client_id is None:
+        return
+    if not settings.security.issuer_urls:
+        raise Refused(
+            "browsers cannot sign in: VOLTWEAVE_CONSOLE_CLIENT_ID is set, but no issuer",
+            "Set VOLTWEAVE_ISSUERS to the URL of the realm.",
+        )
+    try:
+        key, secret = sessions.key, sessions.client_secret
+    except (OSError, ValueError) as error:
+        raise Refused(f"browsers cannot sign in: {error}", "Make a key with: openssl rand -base64 32") from error
+    if not secret:
+        raise Refused(
+            "browsers cannot sign in: the client's secret is missing",
+            "Set VOLTWEAVE_CONSOLE_CLIENT_SECRET or VOLTWEAVE_CONSOLE_CLIENT_SECRET_FILE.",
+        )
+    if key is None and settings.server.workers > 1:
+        raise Refused(
+            f"{settings.server.workers} workers need one key for sessions",
+            "Set VOLTWEAVE_SESSION_KEY or VOLTWEAVE_SESSION_KEY_FILE; make one with: openssl rand -base64 32",
+        )
 
 
 def check_host(server: ServerSettings, has_issuer: bool) -> None:

@@ -57,7 +57,7 @@ async def post_records(call: Call) -> Response:
     broker: Broker = call.state.broker
     arrivals, refused = await _read_batch(call, Arrival)
     tenant = await tenant_of(call.request, broker, create=True)
-    if not broker.access(call.principal, tenant).create.permissions:
+    if not call.access(tenant).create.permissions:
         raise InsufficientRights("only who may create entities sets records aside")
     await broker.quarantine.keep(tenant, arrivals, broker.now(), call.principal.identity or None)
     return _told(arrivals, refused)

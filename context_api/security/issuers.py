@@ -179,34 +179,44 @@ class Issuer:
         self._failing = True
 
     async def _fetch(self, client: httpx.AsyncClient) -> dict[str, VerificationKey]:
-        place = self._place or self._published(await self._get(client, self.url.rstrip("/") + _DISCOVERY))
-        return verification_keys(await self._get(client, place), self._settings.algorithms)
+        limit = self._settings.issuer_max_bytes
+        place = self._place or self._published(await published_document(client, metadata_url(self.url), limit))
+        return verification_keys(await published_document(client, place, limit), self._settings.algorithms)
 
     def _published(self, metadata: Any) -> str:
         """Return where an issuer says that its keys are (OpenID Connect Discovery 1.0 clause 4.3)."""
         if not isinstance(metadata, dict) or metadata.get("issuer") != self.url:
             raise ValueError("its metadata is that of another issuer; the setting must be exactly the claim iss")
         place = metadata.get("jwks_uri")
-        if not isinstance(place, str) or _origin(place) != _origin(self.url):
+        if not isinstance(place, str) or origin(place) != origin(self.url):
             raise ValueError("its metadata names keys of another origin; VOLTWEAVE_JWKS_URLS can say where they are")
         return place
 
-    async def _get(self, client: httpx.AsyncClient, url: str) -> Any:
-        """Return a JSON document; raises ValueError for any other answer."""
-        limit = self._settings.issuer_max_bytes
-        async with client.stream("GET", url, headers=_HEADERS) as response:
-            if response.status_code != httpx.codes.OK:
-                raise ValueError(f"{url} answered {response.status_code}")
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise ValueError(f"{url} sent a compressed answer although that was not asked for")
-            found = bytearray()
-            async for chunk in response.aiter_raw():
-                found += chunk
-                if len(found) > limit:
-                    raise ValueError(f"{url} sent more than {limit} bytes")
-        return parse(bytes(found))
+
+async def published_document(client: httpx.AsyncClient, url: str, limit: int) -> Any:
+    """Return a JSON document of an issuer, which may have this many bytes.
+
+    Raises ValueError or Problem for any other answer, httpx.HTTPError where there is none.
+    """
+    async with client.stream("GET", url, headers=_HEADERS) as response:
+        if response.status_code != httpx.codes.OK:
+            raise ValueError(f"{url} answered {response.status_code}")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise ValueError(f"{url} sent a compressed answer although that was not asked for")
+        found = bytearray()
+        async for chunk in response.aiter_raw():
+            found += chunk
+            if len(found) > limit:
+                raise ValueError(f"{url} sent more than {limit} bytes")
+    return parse(bytes(found))
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def metadata_url(issuer: str) -> str:
+    """Return where an issuer describes itself (OpenID Connect Discovery 1.0 clause 4)."""
+    return issuer.rstrip("/") + _DISCOVERY
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of a URL."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)

@@ -27,7 +27,7 @@ _FORM = re.compile(rb"([\w-]+)\.([\w-]+)\.([\w-]+)\Z", re.ASCII)
 _MAX_DEPTH = 16
 #: RFC 9068 clause 2.1, and the plain type that Keycloak writes.
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
-_PLAIN_TYPE = "jwt"
+PLAIN_TYPE = "jwt"
 #: The claim by which Keycloak tells access tokens from identity and refresh tokens.
 _KEYCLOAK_ACCESS = "Bearer"
 
@@ -43,22 +43,84 @@ class _Verified:
     """Moment of the monotonic clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A token whose signature is its issuer's; what it says is not judged yet."""
+
+    issuer: str
+    header: dict[str, Any]
+    claims: dict[str, Any]
+
+
+class Signatures:
+    """Verifies that an issuer signed a token."""
+
+    def __init__(self, settings: SecuritySettings, issuers: Issuers) -> None:
+        self._issuers = issuers
+        self._algorithms = settings.algorithms
+        self._max_bytes = settings.max_token_bytes
+        self._registry = jws.JWSRegistry(algorithms=sorted(settings.algorithms), strict_check_header=False)
+        for part in ("header", "payload", "signature"):
+            setattr(self._registry, f"max_{part}_length", settings.max_token_bytes)
+
+    def check_size(self, token: bytes) -> None:
+        """Raise InvalidToken for a token that is not even looked at."""
+        if len(token) > self._max_bytes:
+            raise InvalidToken(f"the token is larger than {self._max_bytes} bytes")
+
+    async def signed(self, token: bytes, types: frozenset[str]) -> Signed:
+        """Return what a token says whose header names one of these types, in small letters.
+
+        Raises InvalidToken, or KeysUnavailable where its signature cannot be verified now.
+        """
+        self.check_size(token)
+        match = _FORM.match(token)
+        if match is None:
+            raise InvalidToken("the token is no signed JWT")
+        header, claims = _json_object(match[1]), _json_object(match[2])
+        kid = self._check_header(header, types)
+        url = claims.get("iss")
+        issuer = self._issuers.get(url) if isinstance(url, str) else None
+        if issuer is None:
+            raise InvalidToken("the issuer of the token is none of those that are taken")
+        key = await issuer.key(kid)
+        if key is None or header["alg"] not in key.algorithms:
+            raise InvalidToken("the key of the token is none of its issuer's for this signature")
+        try:
+            good = jws.validate_compact(
+                jws.extract_compact(token, registry=self._registry), key.key, None, self._registry
+            )
+        except (JoseError, ValueError) as error:
+            raise InvalidToken("the signature of the token cannot be verified") from error
+        if not good:
+            raise InvalidToken("the signature of the token is wrong")
+        return Signed(issuer.url, header, claims)
+
+    def _check_header(self, header: dict[str, Any], types: frozenset[str]) -> str:
+        """Return the id of the key."""
+        algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
+            raise InvalidToken("the signature of the token is of a kind that is not taken")
+        if "crit" in header or "b64" in header:
+            raise InvalidToken("the token asks for extensions that are not understood")
+        if not isinstance(kind, str) or kind.lower() not in types:
+            raise InvalidToken("the token is of another type")
+        if not isinstance(kid, str) or not kid:
+            raise InvalidToken("the token does not name its key")
+        return kid
+
+
 class Tokens:
     """Verifies tokens and remembers, for a short time, those that were good."""
 
     def __init__(self, settings: SecuritySettings, issuers: Issuers) -> None:
         self._settings = settings
-        self._issuers = issuers
-        self._algorithms = settings.algorithms
-        self._registry = jws.JWSRegistry(algorithms=sorted(settings.algorithms), strict_check_header=False)
-        for part in ("header", "payload", "signature"):
-            setattr(self._registry, f"max_{part}_length", settings.max_token_bytes)
+        self._signatures = Signatures(settings, issuers)
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
 
     async def principal(self, token: bytes) -> Principal:
         """Return whom a token speaks of; raises InvalidToken, or KeysUnavailable where that cannot be told now."""
-        if len(token) > self._settings.max_token_bytes:
-            raise InvalidToken(f"the token is larger than {self._settings.max_token_bytes} bytes")
+        self._signatures.check_size(token)
         digest = hashlib.sha256(token).digest()
         known = self._verified.get(digest)
         if known is not None and known.until > time.monotonic():
@@ -82,42 +144,10 @@ class Tokens:
 
     async def _verify(self, token: bytes) -> tuple[Principal, float]:
         """Return principal and the seconds for which the token will be good."""
-        match = _FORM.match(token)
-        if match is None:
-            raise InvalidToken("the token is no signed JWT")
-        header, claims = _json_object(match[1]), _json_object(match[2])
-        kid = self._check_header(header)
-        url = claims.get("iss")
-        issuer = self._issuers.get(url) if isinstance(url, str) else None
-        if issuer is None:
-            raise InvalidToken("the issuer of the token is none of those that are taken")
-        key = await issuer.key(kid)
-        if key is None or header["alg"] not in key.algorithms:
-            raise InvalidToken("the key of the token is none of its issuer's for this signature")
-        try:
-            good = jws.validate_compact(
-                jws.extract_compact(token, registry=self._registry), key.key, None, self._registry
-            )
-        except (JoseError, ValueError) as error:
-            raise InvalidToken("the signature of the token cannot be verified") from error
-        if not good:
-            raise InvalidToken("the signature of the token is wrong")
-        self._check_use(header, claims)
-        expires_in = self._check_times(claims)
-        return principal_of(claims, issuer.url), expires_in
-
-    def _check_header(self, header: dict[str, Any]) -> str:
-        """Return the id of the key."""
-        algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
-        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
-            raise InvalidToken("the signature of the token is of a kind that is not taken")
-        if "crit" in header or "b64" in header:
-            raise InvalidToken("the token asks for extensions that are not understood")
-        if not isinstance(kind, str) or kind.lower() not in _ACCESS_TYPES | {_PLAIN_TYPE}:
-            raise InvalidToken("the token is of another type")
-        if not isinstance(kid, str) or not kid:
-            raise InvalidToken("the token does not name its key")
-        return kid
+        signed = await self._signatures.signed(token, _ACCESS_TYPES | {PLAIN_TYPE})
+        self._check_use(signed.header, signed.claims)
+        expires_in = remaining(signed.claims, self._settings.token_leeway)
+        return principal_of(signed.claims, signed.issuer), expires_in
 
     def _check_use(self, header: dict[str, Any], claims: dict[str, Any]) -> None:
         """Refuse what is for others, or for another purpose."""
@@ -131,15 +161,16 @@ class Tokens:
         if "cnf" in claims:
             raise InvalidToken("the token is bound to a key, whose proof is not taken")
 
-    def _check_times(self, claims: dict[str, Any]) -> float:
-        """Return the seconds until a token has expired; refuse one that has, or is not valid yet."""
-        now, leeway = time.time(), self._settings.token_leeway
-        expires_in = _moment(claims, "exp", now, required=True) + leeway - now
-        if expires_in <= 0:
-            raise InvalidToken("the token has expired")
-        if max(_moment(claims, "nbf", now), _moment(claims, "iat", now)) > now + leeway:
-            raise InvalidToken("the token is not valid yet")
-        return expires_in
+
+def remaining(claims: dict[str, Any], leeway: float) -> float:
+    """Return the seconds until a token has expired; raises InvalidToken where it has, or is not valid yet."""
+    now = time.time()
+    expires_in = _moment(claims, "exp", now, required=True) + leeway - now
+    if expires_in <= 0:
+        raise InvalidToken("the token has expired")
+    if max(_moment(claims, "nbf", now), _moment(claims, "iat", now)) > now + leeway:
+        raise InvalidToken("the token is not valid yet")
+    return expires_in
 
 
 def principal_of(claims: dict[str, Any], issuer: str) -> Principal:
@@ -147,14 +178,14 @@ def principal_of(claims: dict[str, Any], issuer: str) -> Principal:
     realm = claims.get("realm_access", {})
     if not isinstance(realm, dict):
         raise InvalidToken("realm_access: the claim is no object")
-    subject = _text(claims, "sub")
+    subject = text_claim(claims, "sub")
     if not subject:
         raise InvalidToken("sub: the claim is missing")
     return Principal(
         subject,
         issuer,
-        client=_text(claims, "azp"),
-        username=_text(claims, "preferred_username"),
+        client=text_claim(claims, "azp"),
+        username=text_claim(claims, "preferred_username"),
         roles=_texts(realm, "roles"),
         groups=_texts(claims, "groups"),
         tenants=_texts(claims, "tenants") or frozenset({DEFAULT}),
@@ -182,7 +213,8 @@ def _moment(claims: dict[str, Any], name: str, otherwise: float, required: bool 
     return float(value)
 
 
-def _text(claims: dict[str, Any], name: str) -> str:
+def text_claim(claims: dict[str, Any], name: str) -> str:
+    """Return a claim that is a text, empty where it is absent; raises InvalidToken for any other."""
     value = claims.get(name, "")
     if not isinstance(value, str):
         raise InvalidToken(f"{name}: the claim is no text")

@@ -315,6 +315,44 @@ policy_version = Table(
     sqlite_with_rowid=False,
 )
 
+#: Sessions of browsers, by the hash of the id that the browser has. `sealed` holds the tokens, encrypted; what renews
+#: them claims that first and then raises `version`. `issuer_session` is the claim sid, empty where there is none.
+browser_session = Table(
+    "browser_session",
+    metadata,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("issuer_session", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("claim", Text, nullable=False),
+    Column("claimed_until", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+Index("browser_session_by_subject", browser_session.c.subject, browser_session.c.issuer_session)
+Index("browser_session_by_expiry", browser_session.c.expires_at)
+
+#: Sign-ins that have begun, by the hash of their state; `browser` is the hash of what the browser has.
+sign_in = Table(
+    "sign_in",
+    metadata,
+    Column("state", LargeBinary(32), primary_key=True),
+    Column("browser", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+Index("sign_in_by_expiry", sign_in.c.expires_at)
+
+#: Logout tokens that were taken, by the hash of their jti: each is good once.
+logout_token = Table(
+    "logout_token",
+    metadata,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
 #: Records of sources that adapters set aside. `rule` is the gravest one that the record breaks; every change raises
 #: `version`. `summary` (what a list shows), `content` and `mended` are JSON objects.
 quarantine = Table(

@@ -73,6 +73,29 @@ def test_each_end_has_its_code_and_its_words(arguments: list[str], code: ExitCod
     assert code == ExitCode.DONE or not ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"ISSUERS": ""}, "but no issuer"),
+        ({"CONSOLE_CLIENT_SECRET": ""}, "the client's secret is missing"),
+        ({"CONSOLE_CLIENT_SECRET": "", "CONSOLE_CLIENT_SECRET_FILE": "absent"}, "absent"),
+        ({"SESSION_KEY": "c2hvcnQ="}, "32 bytes"),
+        ({"WORKERS": "2", "DATABASE": "postgresql://h/v"}, "one key for sessions"),
+    ],
+    ids=str,
+)
+def test_settings_by_which_browsers_could_not_sign_in(
+    settings: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = {"ISSUERS": "https://id.example", "CONSOLE_CLIENT_ID": "c", "CONSOLE_CLIENT_SECRET": "s"}
+    for name, value in (good | settings).items():
+        if value:
+            monkeypatch.setenv(f"VOLTWEAVE_{name}", value)
+    ended = run("serve")
+    assert ended.returncode == ExitCode.REFUSED, ended.stderr
+    assert said in ended.stderr
+
+
 def test_a_server_that_is_away_is_said_with_what_to_do() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

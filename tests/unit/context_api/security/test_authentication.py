@@ -26,14 +26,23 @@ from context_api.front import Front
 from context_api.operation import Resource
 from context_api.protective_headers import ProtectiveHeaders
 from context_api.security.authentication import local_user
-from context_api.settings import LoginSettings, SecuritySettings, ServerSettings, Settings, StorageSettings
+from context_api.settings import (
+    LoginSettings,
+    SecuritySettings,
+    ServerSettings,
+    SessionSettings,
+    Settings,
+    StorageSettings,
+)
 from tests.issuer import OwnIssuer, own_issuer
 from tests.served import served
 
 V1 = "/ngsi-ld/v1"
 CAR = {"id": "urn:ngsi-ld:Car:1", "type": "Car", "n": {"type": "Property", "value": 1}}
 #: What is open to everybody; whoever adds to it has thought about it.
-PUBLIC = {"live", "ready", "obtainTokens", "refreshToken"}
+PUBLIC = {"live", "ready"}
+#: What a setting adds to it.
+SIGN_IN = {"obtainTokens", "refreshToken", "beginSignIn", "completeSignIn", "signOut", "endSessions"}
 
 
 @pytest.fixture
@@ -69,9 +78,12 @@ def bearer(issuer: OwnIssuer, tenant: str | None = None, **claims: Any) -> dict[
 
 
 def test_what_is_public_is_known_and_every_route_is_an_operation(tmp_path: Path) -> None:
-    assert {operation.id for operation in operations() if operation.public} == PUBLIC - {"obtainTokens", "refreshToken"}
+    assert {operation.id for operation in operations() if operation.public} == PUBLIC
     login = LoginSettings(login_token_url="https://issuer.example/token")
-    app = create_app(Settings(storage=StorageSettings(database=f"sqlite:///{tmp_path / 'a.db'}"), login=login))
+    storage = StorageSettings(database=f"sqlite:///{tmp_path / 'a.db'}")
+    security = SecuritySettings(issuers="https://issuer.example")
+    sessions = SessionSettings(console_client_id="voltweave-console")
+    app = create_app(Settings(storage=storage, login=login, security=security, sessions=sessions))
     resources = [route for route in app.router.routes if isinstance(route, Route)]
     public = {
         operation.id
@@ -80,10 +92,10 @@ def test_what_is_public_is_known_and_every_route_is_an_operation(tmp_path: Path)
         for operation in route.endpoint.operations.values()
         if operation.public
     }
-    assert public == PUBLIC
+    assert public == PUBLIC | SIGN_IN
     for path, found in app.openapi()["paths"].items():
         for method, operation in found.items():
-            assert (operation["security"] == []) == (operation["operationId"] in PUBLIC), (method, path)
+            assert (operation["security"] == []) == (operation["operationId"] in public), (method, path)
             assert "401" in operation["responses"] or operation["security"] == []
 
 
