@@ -134,7 +134,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_query_length=settings.limits.max_query_length,
         authenticate=authenticate,
         failed=rates.failed,
-        protective=ProtectiveHeaders(settings.server.public_url, page_policy()),
+        protective=ProtectiveHeaders(
+            settings.server.public_url,
+            page_policy(settings.security.issuer_urls[0] if _has_sessions(settings) else None),
+        ),
         cross_origin=CrossOrigin(settings.server.allowed_origins),
     )
     return app

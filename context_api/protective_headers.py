@@ -8,7 +8,8 @@ Header = tuple[bytes, bytes]
 
 _ALWAYS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # With no-referrer the forms of our own pages would say Origin: null, which is refused.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _SECURE_ONLY: Header = (b"strict-transport-security", b"max-age=31536000")

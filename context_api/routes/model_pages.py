@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from html import escape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ontology import AttributeUse, EntityType, Kind, Model
 
@@ -83,11 +84,16 @@ def _row(use: AttributeUse) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def page_policy() -> str:
-    """Return the Content-Security-Policy of pages: their style, links and forms of our own, and nothing else."""
+def page_policy(sign_out: str | None = None) -> str:
+    """Return the Content-Security-Policy of pages: their style, links and forms of our own, and nothing else.
+
+    The form that signs out leads on to the issuer, whose URL is given; browsers hold that against the policy too.
+    """
+    parts = urlsplit(sign_out or "")
+    forms = f"'self' {parts.scheme}://{parts.netloc}" if sign_out else "'self'"
     style = b64encode(sha256(_STYLE.encode()).digest()).decode()
     return (
-        f"default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src 'sha256-{style}'; form-action {forms}; base-uri 'none'; frame-ancestors 'none'"
     )
 
 

@@ -95,7 +95,7 @@ def test_a_person_signs_in_stays_and_signs_out(url: str, page: Page) -> None:
         page.set_viewport_size({"width": 800, "height": 420})
         page.screenshot(path=picture)
     page.click("text=Sign out")
-    page.wait_for_load_state()
+    page.wait_for_url("**/protocol/openid-connect/auth?*")
     assert page.title() == "Sign in to Voltweave"
     assert status(url, session) == 401
     page.goto(f"{url}/docs")

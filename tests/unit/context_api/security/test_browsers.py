@@ -60,7 +60,7 @@ def test_every_answer_bears_what_protects_it(serve: Serve) -> None:
     assert [answer.status_code for answer in asked] == [200, 404, 200, 403, 404, 403]
     for answer in asked:
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert "strict-transport-security" not in answer.headers
         assert not any(name.startswith("access-control") for name in answer.headers)
