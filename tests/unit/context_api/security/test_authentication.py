@@ -73,7 +73,8 @@ def broker(tmp_path: Path) -> Callable[..., Any]:
 
 def bearer(issuer: OwnIssuer, tenant: str | None = None, **claims: Any) -> dict[str, str]:
     """Return the headers of a request."""
-    found = {"Authorization": f"Bearer {issuer.token(**claims)}"}
+    rights = {"realm_access": {"roles": ["platform-administrator"]}}
+    found = {"Authorization": f"Bearer {issuer.token(**(rights | claims))}"}
     return found if tenant is None else found | {"NGSILD-Tenant": tenant}
 
 

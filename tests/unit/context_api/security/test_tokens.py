@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from context_api.app import create_app
 from context_api.logs import configure
-from context_api.settings import LogSettings, SecuritySettings, Settings, StorageSettings
+from context_api.settings import LogSettings, RateSettings, SecuritySettings, Settings, StorageSettings
 from tests.issuer import OwnIssuer, own_issuer
 from tests.served import served
 
@@ -63,6 +63,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         found = Settings(
             storage=StorageSettings(database=f"sqlite:///{tmp_path_factory.mktemp('tokens') / 'test.db'}"),
             security=SecuritySettings(issuers=issuer.url, keys_min_interval=0.05, keys_retry=0.2),
+            # Hundreds of bad tokens come from one address here.
+            rates=RateSettings(failed_sign_ins_per_minute=0),
         )
         with served(create_app(found)) as port:
             yield Api(issuer, port)
