@@ -7,7 +7,7 @@ position in the change log. The issues are written before that, and writing them
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import bindparam, delete, insert, select
@@ -66,9 +66,14 @@ class _Story:
     last: Judgement | None = None
     """The one that the last finding is from."""
     observed_at: str | None = None
+    owner: str | None = None
+    """Of the entity: what is wrong with it is the same owner's."""
 
     def change(self, before: Entity | None) -> Change | None:
-        return change_of_issue(self.issue, self.entity_id, self.events, self.observed_at, before)
+        found = change_of_issue(self.issue, self.entity_id, self.events, self.observed_at, before)
+        if found is None or found.after is None or before is not None:
+            return found
+        return replace(found, after=replace(found.after, owner=self.owner))
 
 
 class Issues:
@@ -108,7 +113,10 @@ class Issues:
         asked = [(story, story.last) for story in stories if story.last is not None]
         entities = await self._store.read(tenant, [change.entity_id for _, change in asked])
         for (story, change), entity in zip(asked, entities, strict=True):
-            if entity is not None and entity.version == change.version:
+            if entity is None:
+                continue
+            story.owner = entity.owner
+            if entity.version == change.version:
                 story.observed_at = _observed_at(entity, story.events)
 
     async def _write(self, tenant: Tenant, stories: Sequence[_Story]) -> None:

@@ -88,7 +88,7 @@ def _violation(spot: Entity, result: Result, now: int) -> Entity | None:
         _EVIDENCE: {"type": "Relationship", "object": [spot.id, evse]},
     }
     entity_id = f"urn:ngsi-ld:ParkingViolation:{evse.removeprefix('urn:ngsi-ld:EVSE:')}:{begin}"
-    return Entity(entity_id, [TYPE], attributes, created_at=now, modified_at=now)
+    return Entity(entity_id, [TYPE], attributes, created_at=now, modified_at=now, owner=spot.owner)
 
 
 def _changed(violation: Entity, status: str, end: int | None, now: int) -> Change:

@@ -136,6 +136,16 @@ async def test_an_issue_says_what_was_found(quality: Quality) -> None:
     assert quality.statuses() == ["open"]
 
 
+async def test_an_issue_is_its_entitys_owners(quality: Quality) -> None:
+    made = replace(
+        quality.broker.entity("1", {"stateOfCharge": {"type": "Property", "value": 2264}}), owner="https://i a"
+    )
+    change = replace(quality.broker.creation(made), report=orjson.dumps([LIMITS]).decode())
+    assert await quality.broker.store.write(quality.broker.tenant, [change]) == [Outcome.DONE]
+    await quality.feed()
+    assert (await quality.issue()).owner == "https://i a"
+
+
 async def test_issues_conform_to_the_model(quality: Quality) -> None:
     await quality.write("1", 2264, LIMITS, NAME_EXPECTED, OF_A_TENANT)
     await quality.feed()
