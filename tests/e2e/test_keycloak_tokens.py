@@ -89,7 +89,7 @@ class Realm:
         }
         self.admin("POST", "", {
             "realm": REALM, "enabled": True, "bruteForceProtected": True, "sslRequired": "none",
-            "roles": {"realm": [{"name": "viewer"}]},
+            "roles": {"realm": [{"name": "data-provider"}]},
             "clients": [
                 client | {"clientId": "adapters", "serviceAccountsEnabled": True},
                 client | {"clientId": "voltweave-tokens", "directAccessGrantsEnabled": True},
@@ -104,6 +104,8 @@ class Realm:
         [found] = self.admin("GET", f"/{REALM}/clients?clientId=adapters").json()
         account = self.admin("GET", f"/{REALM}/clients/{found['id']}/service-account-user").json()
         self.admin("PUT", f"/{REALM}/users/{account['id']}", account | {"attributes": {"tenants": ["ours", "default"]}})
+        role = self.admin("GET", f"/{REALM}/roles/data-provider").json()
+        self.admin("POST", f"/{REALM}/users/{account['id']}/role-mappings/realm", [role])
 
     def rotate(self) -> None:
         """Sign with a new key from now on."""
