@@ -33,8 +33,9 @@ SIZES = (1, 1, 1, 1, 20, 20, 300)
 ASKED = 100
 PASSWORD = "pass-word-of-the-test"
 API = "/ngsi-ld/v1"
-#: What one worker may say of an outage: it began, @contexts are out of step, usage is not written, it is over.
-LINES_OF_A_WORKER = 4
+#: What one worker may say of an outage, each once: it began; @contexts, modes and shapes, and policies are out of step;
+#: quotas are counted by each process alone; usage of @contexts is not written; it is over.
+LINES_OF_A_WORKER = 7
 CURRENT = """
     SELECT e.id, v.num::bigint FROM entity e JOIN value v ON v.k = e.k
     JOIN name n ON n.id = v.attr AND n.iri LIKE '%/default-context/count'

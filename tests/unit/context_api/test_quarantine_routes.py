@@ -135,8 +135,8 @@ async def test_metrics_say_how_much_is_in_quarantine(api: httpx.AsyncClient) -> 
     await api.patch(one(2), json={"record": {}})
     answer = await api.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
-    [family] = text_string_to_metric_families(answer.text)
-    assert family.name == "voltweave_quarantined_records"
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    family = families["voltweave_quarantined_records"]
     labels = ("tenant", "stream", "rule", "state")
     assert {(*(s.labels[name] for name in labels), s.value) for s in family.samples} == {
         ("", "sessions", "energy-least", "open", 1.0),
